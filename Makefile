@@ -1,0 +1,99 @@
+# Run "make" for the list of targets. Variables:
+#   PYTHON       interpreter for a new environment   make test PYTHON=python3.12 VENV=build/venv-3.12
+#   VENV         where the environment lives         default .venv
+#   PIP_FLAGS    more flags for pip install          e.g. an index that holds the CPU build of torch
+#   PYTEST_ARGS  more arguments for pytest           make test PYTEST_ARGS="tests/laws -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+PYTEST_ARGS ?=
+
+comma := ,
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
+SOURCES := stn_deploy tests $(if $(wildcard benchmarks/*.py),benchmarks)
+
+# Tesseract's Python side is installed only where Tesseract is, so that quickstart can show what it reads.
+QUICKSTART_EXTRAS := runtime$(if $(shell command -v tesseract 2>/dev/null),$(comma)ocr)
+TEST_EXTRAS := runtime,train,export,ocr,dev
+
+# One stamp per set of extras: quickstart never installs torch, and a change of pins reinstalls.
+QUICKSTART_STAMP := $(VENV)/.installed-$(subst $(comma),-,$(QUICKSTART_EXTRAS))
+TEST_STAMP := $(VENV)/.installed-test
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help quickstart test check format train bench wheel clean environment
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+quickstart: $(QUICKSTART_STAMP)  ## straighten the sample photographs with the rectifier that ships (no GPU, no torch)
+	@$(BIN)/python -m stn_deploy.cli quickstart samples -o quickstart
+
+test: $(TEST_STAMP)  ## all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(TEST_STAMP)  ## formatter, linter and type checker; changes nothing
+	@echo "Formatter"; $(BIN)/ruff format --check $(SOURCES)
+	@echo "Linter"; $(BIN)/ruff check $(SOURCES)
+	@echo "Type checker"; $(BIN)/mypy $(SOURCES)
+
+format: $(TEST_STAMP)  ## format the code and mend what the linter can mend
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+train: $(TEST_STAMP)  ## train the default rectifier into runs/default
+	@$(BIN)/stn-deploy train -o runs/default
+
+bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+wheel: $(TEST_STAMP)  ## sdist, and the wheel built from it, into dist/
+	@$(BIN)/python -m build
+
+clean:  ## remove what was built; keeps the environment and runs/
+	@rm -rf build dist quickstart *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find stn_deploy tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(QUICKSTART_STAMP): pyproject.toml constraints.txt | environment
+	@echo "Installing stn-deploy[$(QUICKSTART_EXTRAS)] into $(VENV): about a minute"
+	@$(PIP) install $(PIP_FLAGS) -c constraints.txt -e '.[$(QUICKSTART_EXTRAS)]'
+	@$(call check_opencv)
+	@touch $@
+
+$(TEST_STAMP): pyproject.toml constraints.txt | environment
+	@echo "Installing stn-deploy[$(TEST_EXTRAS)] into $(VENV): some minutes, torch is large"
+	@$(PIP) install $(PIP_FLAGS) -c constraints.txt -e '.[$(TEST_EXTRAS)]'
+	@$(call check_opencv)
+	@touch $@ $(QUICKSTART_STAMP)
+
+# opencv-python loads two system libraries that a server may lack; say so here rather than in a traceback.
+define check_opencv
+$(BIN)/python -c 'import cv2' 2>/dev/null || { $(BIN)/python -c 'import cv2' 2>&1 | tail -1; \
+	echo "OpenCV cannot start. On Debian and Ubuntu: apt install libgl1 libglib2.0-0"; exit 1; }
+endef
+
+# Runs before every install: a usable environment exists afterwards, or the reason why not has been printed.
+environment:
+	@if [ -e "$(VENV)" ]; then \
+	  "$(BIN)/python" -c 'import pip' 2>/dev/null || { \
+	    echo "$(VENV) exists but its Python does not run. Remove it (rm -r $(VENV)) and run make again."; exit 1; }; \
+	else \
+	  command -v "$(PYTHON)" >/dev/null || { \
+	    echo "$(PYTHON) was not found. Name a Python 3.10 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1); the pinned versions need Python 3.10 to 3.13." \
+	      "Name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }; \
+	  "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) lacks the venv module. On Debian and Ubuntu: apt install python3-venv"; exit 1; }; \
+	  echo "Creating $(VENV) with $$("$(PYTHON)" --version)"; \
+	  "$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; exit 1; }; \
+	fi
+	@$(if $(filter undefined default file,$(origin PYTHON)),:,\
+	  asked=$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' || echo unknown); \
+	  has=$$("$(BIN)/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  [ "$$asked" = "$$has" ] || { \
+	    echo "$(VENV) holds Python $$has, not the $$asked of PYTHON=$(PYTHON)." \
+	      "Name another place: make $(MAKECMDGOALS) PYTHON=$(PYTHON) VENV=build/venv-$$asked"; exit 1; })

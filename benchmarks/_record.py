@@ -1,0 +1,90 @@
+"""What the benchmark scripts share: where data lies, how a result is kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "tesserocr")
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """The options of every script: --data, the folder of the research datasets."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of datasets")
+    return parser.parse_args()
+
+
+def dataset(options: argparse.Namespace, name: str) -> Path:
+    """Path of a dataset; stops with a message where it is absent."""
+    path: Path = options.data / name
+    if not path.exists():
+        raise SystemExit(f"{name} is not in {options.data}; name its folder with --data")
+    return path
+
+
+def seconds(work: Callable[[], Any], *, repeats: int, warm_up: int = 2) -> list[float]:
+    """Wall-clock times of ``repeats`` runs after ``warm_up`` uncounted ones."""
+    for _ in range(warm_up):
+        work()
+    times = []
+    for _ in range(repeats):
+        started = perf_counter()
+        work()
+        times.append(perf_counter() - started)
+    return times
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, and the 10th and 90th percentile."""
+    tenths = statistics.quantiles(values, n=10)
+    return {"median": statistics.median(values), "p10": tenths[0], "p90": tenths[-1], "runs": len(values)}
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Print a result and write it to benchmarks/results/NAME.json with what it was measured on."""
+    record = {"benchmark": name, **_context(), "result": result}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    print(f"kept in {path.relative_to(ROOT)}")
+
+
+def _context() -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "commit": commit,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    return "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "unknown vector unit"

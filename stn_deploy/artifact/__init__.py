@@ -1,0 +1,27 @@
+"""The contract written into every exported .onnx, and how to read it without any ONNX library."""
+
+from __future__ import annotations
+
+from stn_deploy.artifact.file import (
+    SCORE,
+    SIZES,
+    THETA,
+    THUMBNAILS,
+    check_artifact,
+    localisation_model,
+    read_artifact,
+)
+from stn_deploy.artifact.spec import FORMAT_VERSION, METADATA_KEY, RectifierSpec
+
+__all__ = [
+    "FORMAT_VERSION",
+    "METADATA_KEY",
+    "SCORE",
+    "SIZES",
+    "THETA",
+    "THUMBNAILS",
+    "RectifierSpec",
+    "check_artifact",
+    "localisation_model",
+    "read_artifact",
+]

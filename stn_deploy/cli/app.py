@@ -1,0 +1,47 @@
+"""The command line: its subcommands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from stn_deploy.cli import evaluate, export, info, rectify, train, verify
+from stn_deploy.cli.common import errors
+from stn_deploy.errors import StnDeployError
+
+app = typer.Typer(
+    name="stn-deploy",
+    help="Straighten curved, tilted and perspective text in front of any OCR.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("rectify")(rectify.command)
+app.command("evaluate")(evaluate.command)
+app.command("info")(info.command)
+app.command("train")(train.command)
+app.command("export")(export.command)
+app.command("verify")(verify.command)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        from stn_deploy import __version__
+
+        typer.echo(f"stn-deploy {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 done but not for all, 2 refused."""
+    try:
+        app()
+    except StnDeployError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("stopped", style="red")
+        sys.exit(130)

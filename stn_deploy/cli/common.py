@@ -1,0 +1,46 @@
+"""What the commands share: consoles, sizes such as 32x100, progress bars."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stn_deploy.errors import ArgumentError
+
+output = Console()
+"""Results."""
+errors = Console(stderr=True)
+"""Everything else, so that results can be piped."""
+
+
+def print_json(value: Any) -> None:
+    """Write a value as JSON to standard output, unstyled."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of a text such as 32x100; None of None.
+
+    Raises:
+        ArgumentError: another form.
+    """
+    if text is None:
+        return None
+    matched = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
+    if matched is None or not all(1 <= int(side) <= 8192 for side in matched.groups()):
+        raise ArgumentError(
+            f"--size: expected HEIGHTxWIDTH in pixels, each 1 to 8192, such as 32x100; got {text!r}"
+        )
+    return int(matched[1]), int(matched[2])
+
+
+def progress_bar(*, counted: bool = True) -> Progress:
+    """A progress bar on standard error; ``counted`` shows how many of how many."""
+    middle = [MofNCompleteColumn()] if counted else []
+    columns = [TextColumn("{task.description}"), BarColumn(), *middle, TimeRemainingColumn()]
+    return Progress(*columns, console=errors, transient=True)

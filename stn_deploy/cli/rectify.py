@@ -1,0 +1,70 @@
+"""``stn-deploy rectify``: files in, straightened files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stn_deploy.cli.common import errors, output, parse_size, print_json, progress_bar
+from stn_deploy.errors import ArgumentError
+
+_TABLE_UP_TO = 40
+
+
+def command(
+    inputs: Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'crops/*.jpg'.")],
+    to: Annotated[Path, typer.Option("--output", "-o", help="Folder for the crops and rectified.jsonl.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
+    ] = None,
+    height: Annotated[int, typer.Option(help="Height of the crops in pixels; the width is natural.")] = 48,
+    size: Annotated[str | None, typer.Option(help="Fixed HEIGHTxWIDTH instead, such as 32x100.")] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Of the score, 0 to 1; 0 straightens always. The model's own by default."),
+    ] = None,
+    max_megapixels: Annotated[float, typer.Option(help="Larger images are refused.")] = 50.0,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png: before and after.")] = False,
+    read: Annotated[
+        str, typer.Option(help="Show the text before and after: tesseract, auto or none.")
+    ] = "none",
+    threads: Annotated[int, typer.Option(help="Of the network.")] = 1,
+    json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Straighten images; those that need it not are copied as they are.
+
+    Exit status: 0 all done, 1 some images could not be used (the others are done), 2 nothing done.
+    """
+    from stn_deploy.cli.rectify_report import Report
+    from stn_deploy.data import find_images
+    from stn_deploy.runtime import Rectifier
+    from stn_deploy.runtime.folder import LINES, FileResult, rectify_files
+
+    if read not in ("none", "auto", "tesseract"):
+        raise ArgumentError(f"--read: expected tesseract, auto or none, got {read!r}")
+    if max_megapixels <= 0:
+        raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
+    found = find_images(inputs)
+    rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)
+    report = Report(read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0)
+    with progress_bar() as bar:
+        task = bar.add_task("straightening", total=len(found))
+
+        def done(result: FileResult) -> None:
+            report.add(result)
+            bar.advance(task)
+
+        failures = rectify_files(found, rectifier, to, max_megapixels=max_megapixels, done=done)
+    if sheet:
+        report.write_sheet(to / "sheet.png")
+    if json_:
+        print_json(report.lines)
+    else:
+        report.print(output)
+    for line in report.failed:
+        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(f"{report.summary()}; crops and {LINES} are in {to}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)

@@ -1,0 +1,122 @@
+"""The table, the summary and the sheet that ``stn-deploy rectify`` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from stn_deploy.data import read_image
+from stn_deploy.errors import MissingDependency, OutputError
+from stn_deploy.runtime.folder import FileResult
+from stn_deploy.runtime.ocr import Reader, open_reader
+from stn_deploy.runtime.sheet import SheetRow, before_after_sheet
+
+_SHEET_UP_TO = 24
+
+
+class Report:
+    """Collects results as they come; keeps pictures only where a sheet was asked for."""
+
+    def __init__(self, *, read: str, sheet: bool, rows: int) -> None:
+        """Args: read: tesseract, auto (where it is installed) or none. rows: of the table, 0 for none."""
+        self.lines: list[dict[str, Any]] = []
+        self.failed: list[str] = []
+        self._sheet = sheet
+        self._rows = rows
+        self._pictures: list[SheetRow] = []
+        self._applied = 0
+        self._milliseconds = 0.0
+        self._reader: Reader | None = None
+        if read != "none":
+            try:
+                self._reader = open_reader("tesseract")
+            except MissingDependency:
+                if read != "auto":
+                    raise
+
+    def add(self, done: FileResult) -> None:
+        """Take one result in."""
+        line = done.as_line()
+        if done.result is None:
+            self.failed.append(done.error or "")
+            self.lines.append(line)
+            return
+        self._applied += done.result.applied
+        self._milliseconds += done.milliseconds
+        wants_picture = self._sheet and len(self._pictures) < _SHEET_UP_TO
+        if self._reader is not None or wants_picture:
+            source = read_image(done.source.path, max_megapixels=1e6)
+            if self._reader is not None:
+                line["text_before"] = self._reader.read(source).text
+                line["text_after"] = (
+                    self._reader.read(done.result.image).text if done.result.applied else line["text_before"]
+                )
+            if wants_picture:
+                self._pictures.append(
+                    SheetRow(
+                        image=source,
+                        result=done.result,
+                        label=line["file"],
+                        note=_note(done.result.applied, line),
+                    )
+                )
+        self.lines.append(line)
+
+    def summary(self) -> str:
+        """One line: how many, how many straightened, how fast."""
+        good = len(self.lines) - len(self.failed)
+        text = f"{good} of {len(self.lines)} images done, {self._applied} straightened"
+        return text + (f", {self._milliseconds / good:.2f} ms each" if good else "")
+
+    def print(self, console: Console) -> None:
+        """The table, where it is short enough to be read."""
+        if not self._rows:
+            return
+        table = Table()
+        table.add_column("file", overflow="fold")
+        table.add_column("")
+        table.add_column("score", justify="right")
+        table.add_column("ms", justify="right")
+        if self._reader is not None:
+            table.add_column(f"{self._reader.name}: before", overflow="fold")
+            table.add_column("after", overflow="fold")
+        for line in self.lines[: self._rows]:
+            if "error" in line:
+                table.add_row(line["file"], "error")
+                continue
+            row = [line["file"], "applied" if line["applied"] else "untouched"]
+            row += [f"{line['score']:.2f}", f"{line['milliseconds']:.2f}"]
+            if self._reader is not None:
+                row += [_one_line(line["text_before"]), _one_line(line["text_after"])]
+            table.add_row(*row)
+        console.print(table, markup=False)
+
+    def write_sheet(self, path: Path) -> None:
+        """Write the before/after sheet of the first images.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._pictures:
+            encoded, buffer = cv2.imencode(".png", before_after_sheet(self._pictures))
+            try:
+                if not encoded:
+                    raise OSError("OpenCV cannot encode it")
+                path.write_bytes(buffer.tobytes())
+            except OSError as error:
+                raise OutputError(f"{path}: the sheet cannot be written ({error})") from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _note(applied: bool, line: dict[str, Any]) -> str:
+    note = f"{'applied' if applied else 'untouched'}, score {line['score']:.2f}"
+    if "text_before" in line:
+        note += f", read: '{_one_line(line['text_before'])}' -> '{_one_line(line['text_after'])}'"
+    return note

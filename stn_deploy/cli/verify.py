@@ -1,0 +1,57 @@
+"""``stn-deploy verify``: the same numbers on every path?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from stn_deploy.cli.common import output, print_json
+
+if TYPE_CHECKING:
+    from stn_deploy.export import Comparison
+
+
+def command(
+    model: Annotated[
+        Path | None, typer.Argument(help="Exported rectifier; the shipped one by default.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="What it was exported from, to compare with that.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Compare torch, the full graph and the split CPU path; exit status 1 beyond tolerance."""
+    from stn_deploy.errors import MissingDependency
+    from stn_deploy.runtime import DEFAULT_MODEL
+
+    try:
+        from stn_deploy.export import verify
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of(error.name or "a package", "export") from error
+
+    comparisons = verify(DEFAULT_MODEL if model is None else model, checkpoint=checkpoint)
+    if json_:
+        print_json([{**dataclasses.asdict(item), "passed": item.passed} for item in comparisons])
+        passed = all(item.passed for item in comparisons)
+    else:
+        passed = print_comparisons(comparisons)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def print_comparisons(comparisons: Sequence[Comparison]) -> bool:
+    """Print the table of differences from torch; whether all are within tolerance."""
+    table = Table(title="largest difference from torch")
+    for name in ("path", "batch", "canvas", "theta", "score", "pixels of 255", ""):
+        table.add_column(name, justify="left" if name in ("path", "") else "right")
+    for item in comparisons:
+        canvas = f"{item.canvas[0]} x {item.canvas[1]}"
+        numbers = (f"{item.theta:.1e}", f"{item.score:.1e}", f"{item.pixels:.3f}")
+        table.add_row(item.path, str(item.batch), canvas, *numbers, "ok" if item.passed else "TOO FAR")
+    output.print(table)
+    return all(item.passed for item in comparisons)

@@ -1,0 +1,34 @@
+"""Images and datasets in: files, folders, zips and LMDBs become uint8 BGR arrays with clear errors.
+
+header      format, size and completeness of an image file, without decoding it
+images      decoding, conversion to BGR, and the search for image files
+datasets    images with their transcripts
+thumbnails  what the localisation network looks at
+"""
+
+from stn_deploy.data.datasets import Dataset, Sample, open_dataset
+from stn_deploy.data.header import ImageHeader, read_header
+from stn_deploy.data.images import (
+    IMAGE_SUFFIXES,
+    MAX_MEGAPIXELS,
+    FoundImage,
+    as_bgr,
+    decode_image,
+    find_images,
+    read_image,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_MEGAPIXELS",
+    "Dataset",
+    "FoundImage",
+    "ImageHeader",
+    "Sample",
+    "as_bgr",
+    "decode_image",
+    "find_images",
+    "open_dataset",
+    "read_header",
+    "read_image",
+]

@@ -1,0 +1,57 @@
+"""Every error that stn-deploy raises on purpose.
+
+    StnDeployError
+    |-- ArgumentError (ValueError)      an argument out of its range or of the wrong kind
+    |   `-- ShapeError                  an array of the wrong shape
+    |-- ImageError                      one image that cannot be used: unreadable, truncated, too large ...
+    |-- DatasetError                    a dataset without a needed file, column or sample
+    |-- ArtifactError                   a model file that is not ours, too new, or damaged
+    |-- OutputError                     a result that could not be written
+    |-- TrainingError                   training that cannot go on, for example a loss that is not finite
+    `-- MissingDependency (ImportError) an optional package that is not installed
+
+Each message says what was wrong, what was expected, what came, and how to mend it.
+"""
+
+from __future__ import annotations
+
+
+class StnDeployError(Exception):
+    """Root of all errors raised by stn-deploy."""
+
+
+class ArgumentError(StnDeployError, ValueError):
+    """An argument is out of its range or of the wrong kind."""
+
+
+class ShapeError(ArgumentError):
+    """An array has the wrong shape."""
+
+
+class ImageError(StnDeployError):
+    """One image cannot be used."""
+
+
+class DatasetError(StnDeployError):
+    """A dataset lacks a file, a column or samples."""
+
+
+class ArtifactError(StnDeployError):
+    """A model file is not a rectifier of ours, is of a newer format, or is damaged."""
+
+
+class OutputError(StnDeployError):
+    """A result could not be written."""
+
+
+class TrainingError(StnDeployError):
+    """Training cannot go on."""
+
+
+class MissingDependency(StnDeployError, ImportError):
+    """An optional package is not installed."""
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> MissingDependency:
+        """The error for ``package``, which the extra ``extra`` would have installed."""
+        return cls(f"{package} is not installed; pip install 'stn-deploy[{extra}]'")

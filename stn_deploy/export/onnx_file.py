@@ -1,0 +1,99 @@
+"""Checkpoint -> .onnx: trace, attach the node's function, keep the cut tensors, sign, check, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+
+from stn_deploy.artifact import METADATA_KEY, SIZES, THUMBNAILS, RectifierSpec, wire
+from stn_deploy.errors import OutputError
+from stn_deploy.export.graph import RectifierGraph
+from stn_deploy.export.node import OPSET, theta_grid_sample_function
+from stn_deploy.geometry.convention import Size
+from stn_deploy.training.rectifier import TextRectifier
+
+_OUTPUTS = ["rectified", "theta", "score", THUMBNAILS, SIZES]
+
+
+def export_rectifier(
+    rectifier: TextRectifier, path: Path, *, output_size: Size | None = None
+) -> RectifierSpec:
+    """Write a rectifier as one .onnx file that runs on every engine.
+
+    Args:
+        rectifier: trained.
+        path: of the file to write; complete or absent, never half.
+        output_size: height and width of the full graph's output, pixels; the spec's by default.
+    Returns:
+        the spec in the file.
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    spec = dataclasses.replace(rectifier.spec, output_size=output_size or rectifier.spec.output_size)
+    graph = RectifierGraph(rectifier.eval(), spec.output_size)
+    model = _trace(graph)
+    model.functions.append(theta_grid_sample_function())
+    _keep_between(model)
+    model.producer_name, model.producer_version = "stn-deploy", ""
+    model.doc_string = "Straightens text; see metadata stn_deploy.spec."
+    del model.metadata_props[:]
+    data = model.SerializeToString(deterministic=True)
+    spec = dataclasses.replace(spec, digest=wire.digest(data))
+    data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    write_whole(path, data)
+    return spec
+
+
+def _trace(graph: RectifierGraph) -> onnx.ModelProto:
+    """The traced graph, batch and canvas dynamic."""
+    n, h, w = (torch.export.Dim(name, min=1, max=1 << 15) for name in ("n", "H", "W"))
+    # Distinct odd sizes, so that no dimension is taken for another or for a constant.
+    example = (torch.zeros(3, 37, 91, 3, dtype=torch.uint8), torch.full((3, 2), 0.75))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images", "extents"],
+            output_names=_OUTPUTS,
+            dynamic_shapes=({0: n, 1: h, 2: w}, {0: n}),
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    return program.model_proto
+
+
+def _keep_between(model: onnx.ModelProto) -> None:
+    """Describe the tensors that the split path cuts at, without making them outputs."""
+    outputs = list(model.graph.output)
+    del model.graph.output[:], model.graph.value_info[:]
+    model.graph.output.extend(value for value in outputs if value.name not in (THUMBNAILS, SIZES))
+    model.graph.value_info.extend(value for value in outputs if value.name in (THUMBNAILS, SIZES))
+    for item in model.graph.node:
+        item.doc_string = ""
+        del item.metadata_props[:]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,125 @@
+"""OCR engines behind one protocol: a crop in, a reading out. Tesseract for now."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stn_deploy.errors import ArgumentError, MissingDependency
+
+SINGLE_LINE = 7
+"""Tesseract's page segmentation mode for one line of text."""
+
+
+class Reading(NamedTuple):
+    """text: what was read. confidence: of the reading, in [0, 1]."""
+
+    text: str
+    confidence: float
+
+
+class Reader(Protocol):
+    """Reads the text of a crop."""
+
+    name: str
+
+    def read(self, image: NDArray[np.uint8]) -> Reading:
+        """Text of a crop (h, w, 3) uint8 BGR."""
+
+
+class TesseractLibrary:
+    """Tesseract through tesserocr: one engine in this process. Not for use by several threads at once."""
+
+    def __init__(self) -> None:
+        try:
+            import tesserocr
+        except ImportError as error:
+            raise MissingDependency.of("tesserocr", "ocr") from error
+        self.name = f"Tesseract {tesserocr.tesseract_version().split()[1]}"
+        self._engine: Any = tesserocr.PyTessBaseAPI(path=_tessdata(), lang="eng", psm=SINGLE_LINE)
+        self._engine.SetVariable("debug_file", "/dev/null")
+
+    def read(self, image: NDArray[np.uint8]) -> Reading:
+        """See `Reader.read`."""
+        grey = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+        height, width = grey.shape
+        self._engine.SetImageBytes(grey.tobytes(), width, height, 1, width)
+        text = self._engine.GetUTF8Text().strip()
+        return Reading(text, self._engine.MeanTextConf() / 100)
+
+
+class TesseractProgram:
+    """Tesseract through pytesseract: a process for each reading; slow, but it needs only the program."""
+
+    def __init__(self) -> None:
+        try:
+            import pytesseract
+        except ImportError as error:
+            raise MissingDependency.of("pytesseract", "ocr") from error
+        if shutil.which("tesseract") is None:
+            raise MissingDependency("the program tesseract is not installed; apt install tesseract-ocr")
+        self._module = pytesseract
+        self.name = f"Tesseract {pytesseract.get_tesseract_version()}"
+
+    def read(self, image: NDArray[np.uint8]) -> Reading:
+        """See `Reader.read`."""
+        table = self._module.image_to_data(
+            cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
+            lang="eng",
+            config=f"--psm {SINGLE_LINE}",
+            output_type=self._module.Output.DICT,
+        )
+        words = [
+            (text, float(confidence))
+            for text, confidence in zip(table["text"], table["conf"], strict=True)
+            if text.strip()
+        ]
+        confidences = [confidence for _, confidence in words]
+        return Reading(
+            " ".join(text for text, _ in words), float(np.mean(confidences)) / 100 if words else 0.0
+        )
+
+
+@lru_cache(maxsize=1)
+def _tessdata() -> str:
+    """The folder that holds eng.traineddata: where the installed program looks, else the usual places."""
+    candidates = sorted(Path("/usr/share").glob("tesseract-ocr/*/tessdata"), reverse=True)
+    if shutil.which("tesseract"):
+        listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, check=False)
+        named = re.search(r'"(.+)"', listed.stdout + listed.stderr)
+        candidates = [Path(named[1]), *candidates] if named else candidates
+    for folder in candidates:
+        if (folder / "eng.traineddata").is_file():
+            return f"{folder}/"
+    raise MissingDependency("Tesseract's English data is not installed; apt install tesseract-ocr")
+
+
+def open_reader(name: str) -> Reader:
+    """The OCR engine of a name: "tesseract".
+
+    Raises:
+        ArgumentError: an unknown name.
+        MissingDependency: it is not installed.
+    """
+    if name != "tesseract":
+        raise ArgumentError(f"ocr: expected tesseract, got {name!r}")
+    try:
+        return TesseractLibrary()
+    except MissingDependency as first:
+        try:
+            return TesseractProgram()
+        except MissingDependency as second:
+            raise MissingDependency(f"Tesseract cannot be used: {first}; {second}") from None
+
+
+def comparable(text: str) -> str:
+    """What counts when readings are compared with labels: lower case a to z and digits."""
+    return re.sub("[^a-z0-9]", "", text.lower())

@@ -1,0 +1,154 @@
+"""The rectifier as users meet it: images in, straightened images out, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stn_deploy.artifact import RectifierSpec, read_artifact
+from stn_deploy.data import as_bgr
+from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.errors import ArgumentError, ImageError
+from stn_deploy.geometry import checked_size, measure_text_lines, pixels_from_normalised
+from stn_deploy.geometry.convention import Size
+from stn_deploy.runtime.engines.ort import OrtLocaliser
+from stn_deploy.runtime.result import Rectified
+from stn_deploy.runtime.sampling import sample_original, supersampling
+
+Image = NDArray[np.uint8]
+
+DEFAULT_MODEL = Path(__file__).parent.parent / "weights" / "rectifier.onnx"
+"""The rectifier that ships with the package."""
+DEFAULT_HEIGHT = 48
+LARGEST_ASPECT = 64
+"""No crop is made wider than this many times its height."""
+_BATCH = 64
+
+
+class Rectifier:
+    """Straightens curved, tilted and perspective text; leaves straight text alone.
+
+    The localisation network looks at a thumbnail in ONNX Runtime; the crop is sampled by OpenCV from the
+    original pixels, once.
+
+    Attributes:
+        spec: what the model file says about itself.
+        threshold: of the score; below it an image comes back as it is.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        height: int = DEFAULT_HEIGHT,
+        size: tuple[int, int] | None = None,
+        threshold: float | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Load a rectifier.
+
+        Args:
+            model: an .onnx file written by ``stn-deploy export``; the shipped one by default.
+            height: of the crops, pixels, at the natural width of the straightened text.
+            size: (height, width) of all crops instead, for recognisers of fixed input size.
+            threshold: of the score, in [0, 1]; 0 straightens always. The model's own by default.
+            threads: of the network, at least 1.
+        Raises:
+            ArtifactError: the file is missing, not ours, too new, or damaged.
+            ArgumentError: an argument out of range.
+            MissingDependency: onnxruntime is not installed.
+        """
+        if not 4 <= height <= 4096:
+            raise ArgumentError(f"height: expected 4 to 4096 pixels, got {height!r}")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ArgumentError(f"threshold: expected 0 to 1, got {threshold!r}")
+        if threads < 1:
+            raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
+        self._height = height
+        self._size = None if size is None else checked_size(size)
+        data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
+        self.spec: RectifierSpec = spec
+        self.threshold = self.spec.threshold if threshold is None else threshold
+        self._localiser = OrtLocaliser(data, threads=threads)
+
+    @overload
+    def __call__(self, images: Image) -> Rectified: ...
+    @overload
+    def __call__(self, images: Sequence[Image]) -> list[Rectified]: ...
+    @overload
+    def __call__(self, images: Iterator[Image]) -> Iterator[Rectified]: ...
+
+    def __call__(
+        self, images: Image | Sequence[Image] | Iterator[Image]
+    ) -> Rectified | list[Rectified] | Iterator[Rectified]:
+        """Straighten one image, a list, or an iterator (lazily, order kept, 64 images in memory at a time).
+
+        Args:
+            images: each (h, w, 3) BGR, (h, w) grey or (h, w, 4) BGRA, uint8 or uint16.
+        Returns:
+            a `Rectified`, a list of them, or an iterator over them.
+        Raises:
+            ImageError: an image has a side under 2 pixels.
+            ShapeError, ArgumentError: an array that is not an image.
+        """
+        if isinstance(images, np.ndarray):
+            return self._batch([images])[0]
+        if isinstance(images, Sequence):
+            return list(self._stream(images))
+        return self._stream(images)
+
+    def _stream(self, images: Iterable[Image]) -> Iterator[Rectified]:
+        remaining = iter(images)
+        while batch := list(islice(remaining, _BATCH)):
+            yield from self._batch(batch)
+
+    def _batch(self, given: list[Image]) -> list[Rectified]:
+        images = [as_bgr(image) for image in given]
+        sizes = np.array([image.shape[:2] for image in images], np.float32)
+        if sizes.min() < 2:
+            index = int(sizes.min(axis=1).argmin())
+            height, width = images[index].shape[:2]
+            raise ImageError(f"image {index}: expected at least 2 x 2 pixels, got {height} x {width}")
+        thumbnails = np.stack([thumbnail(image, self.spec.thumbnail_size) for image in images])
+        channels_first = np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
+        theta, score = self._localiser.localise(channels_first, sizes)
+        measures = measure_text_lines(pixels_from_normalised(theta, sizes[:, None]))
+        return [
+            self._finish(*each)
+            for each in zip(given, images, theta, score, measures.height, measures.length, strict=True)
+        ]
+
+    def _finish(
+        self,
+        given: Image,
+        image: Image,
+        theta: NDArray[np.float32],
+        score: np.float32,
+        text_height: np.float32,
+        text_length: np.float32,
+    ) -> Rectified:
+        """One result. Heights and lengths are those of the output's edges in the source, pixels."""
+        applied = bool(score >= self.threshold)
+        crop = given
+        if applied:
+            size = self._size or self._natural_size(float(text_height), float(text_length))
+            factor = supersampling(float(text_height), size[0])
+            crop = sample_original(image, theta, size, supersample=factor)
+        return Rectified(
+            image=crop,
+            applied=applied,
+            score=float(score),
+            theta=theta,
+            source_size=(image.shape[0], image.shape[1]),
+        )
+
+    def _natural_size(self, text_height: float, text_length: float) -> Size:
+        """The chosen height, and the width at which the arc length of the midline keeps its proportion."""
+        aspect = text_length / max(text_height, 1e-3)
+        width = round(self._height * min(aspect, LARGEST_ASPECT))
+        return self._height, max(width, 4)

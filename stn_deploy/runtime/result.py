@@ -1,0 +1,78 @@
+"""What the rectifier returns for one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stn_deploy.geometry import (
+    checked_points,
+    control_point_targets,
+    invert_map,
+    normalised_from_pixels,
+    pixels_from_normalised,
+    thin_plate_basis,
+)
+from stn_deploy.geometry.convention import FloatArray, Size
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rectified:
+    """One straightened image, or the original where straightening would not help.
+
+    image: (h, w, 3) uint8 BGR; with ``applied`` False it is the very array that was given.
+    applied: whether the image was straightened.
+    score: in [0, 1], whether rectification helps.
+    theta: (K, 2) float32, source control points of the output's edges, normalised over the source.
+    source_size: height and width of the original, pixels.
+    """
+
+    image: NDArray[np.uint8]
+    applied: bool
+    score: float
+    theta: NDArray[np.float32]
+    source_size: Size
+
+    def to_source(self, points: ArrayLike) -> FloatArray:
+        """Where points of the result lie in the original.
+
+        Convention: pixels counted from the left and top edge (the centre of the first pixel is 0.5).
+        Args:
+            points: (..., 2) in ``image``.
+        Returns:
+            (..., 2) in the original.
+        Raises:
+            ShapeError: the last dimension is not 2.
+        """
+        array = checked_points(points)
+        if not self.applied:
+            return array.astype(np.float64)
+        target = normalised_from_pixels(array.astype(np.float64), self.image.shape[:2])
+        source = self._source_from_target(target.reshape(-1, 2))
+        return pixels_from_normalised(source, self.source_size).reshape(array.shape)
+
+    def to_rectified(self, points: ArrayLike) -> FloatArray:
+        """Where points of the original lie in the result: the inverse of `to_source`.
+
+        The spline has no formula for its inverse; it is found by Newton iteration, to about 1e-6 pixels for
+        points in or near the text.
+
+        Args:
+            points: (..., 2) in the original, pixels as in `to_source`.
+        Returns:
+            (..., 2) in ``image``.
+        Raises:
+            ShapeError: the last dimension is not 2.
+        """
+        array = checked_points(points)
+        if not self.applied:
+            return array.astype(np.float64)
+        source = normalised_from_pixels(array.astype(np.float64), self.source_size)
+        target = invert_map(self._source_from_target, source.reshape(-1, 2))
+        return pixels_from_normalised(target, self.image.shape[:2]).reshape(array.shape)
+
+    def _source_from_target(self, target: FloatArray) -> NDArray[np.float64]:
+        basis = thin_plate_basis(control_point_targets(len(self.theta)), target)
+        return np.asarray(basis @ self.theta.astype(np.float64))

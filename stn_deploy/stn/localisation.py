@@ -1,0 +1,77 @@
+"""Localisation networks: image -> transformation parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stn_deploy.errors import ArgumentError
+
+
+class ConvLocalisation(nn.Module):
+    """Small convolutional localisation network for thumbnails of text.
+
+    Four 3 x 3 convolutions with batch norm, flattened (the position of the strokes is the answer, so nothing
+    is pooled away), then two dense layers. The shape of the crop, which a thumbnail of fixed size hides,
+    joins as log(width / height). The last layer starts at zero: its output is the bias alone.
+    """
+
+    def __init__(
+        self,
+        thumbnail_size: tuple[int, int],
+        outputs: int,
+        *,
+        channels: Sequence[int] = (24, 48, 96, 96),
+        strides: Sequence[int] = (2, 2, 2, 1),
+        dense: int = 128,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            thumbnail_size: height and width, pixels; multiples of the product of the strides.
+            outputs: number of transformation parameters.
+            channels, strides: of the convolutions.
+            dense: width of the two dense layers.
+        Raises:
+            ArgumentError: sizes that do not divide.
+        """
+        super().__init__()
+        height, width = thumbnail_size
+        layers: list[nn.Module] = []
+        before = 3
+        for after, stride in zip(channels, strides, strict=True):
+            if height % stride or width % stride:
+                raise ArgumentError(
+                    f"thumbnail_size: expected multiples of strides {tuple(strides)}, got {thumbnail_size}"
+                )
+            convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            before, height, width = after, height // stride, width // stride
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.reduce = nn.Linear(before * height * width, dense)
+        self.combine = nn.Linear(dense + 1, dense)
+        self.last = nn.Linear(dense, outputs)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Transformation parameters.
+
+        Args:
+            thumbnails: (n, 3, h, w), values in [0, 255].
+            sizes: (n, 2), height and width of the crops, pixels.
+        Returns:
+            (n, outputs).
+        """
+        # Contrast carries no geometry: each thumbnail is brought to mean 0 and spread 1.
+        mean = thumbnails.mean(dim=(1, 2, 3), keepdim=True)
+        centred = thumbnails - mean
+        spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        features = self.features(centred / (spread + 4.0))
+        reduced = torch.relu(self.reduce(features))
+        aspect = torch.log(sizes[:, 1:] / sizes[:, :1])
+        combined = torch.relu(self.combine(torch.cat([reduced, aspect.to(reduced.dtype)], dim=1)))
+        parameters: Tensor = self.last(combined)
+        return parameters

@@ -1,0 +1,23 @@
+"""From rendered and real words to a trained text rectifier."""
+
+from __future__ import annotations
+
+from stn_deploy.training.checkpoint import load_checkpoint, save_checkpoint
+from stn_deploy.training.loop import TrainingResult, train
+from stn_deploy.training.real import RealWord, load_real_words
+from stn_deploy.training.recipe import RECIPES, Recipe, find_recipe
+from stn_deploy.training.rectifier import Localised, TextRectifier
+
+__all__ = [
+    "RECIPES",
+    "Localised",
+    "RealWord",
+    "Recipe",
+    "TextRectifier",
+    "TrainingResult",
+    "find_recipe",
+    "load_checkpoint",
+    "load_real_words",
+    "save_checkpoint",
+    "train",
+]

@@ -1,0 +1,55 @@
+"""A trained rectifier on disk: weights in safetensors, the spec in its metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from stn_deploy.artifact import METADATA_KEY, RectifierSpec
+from stn_deploy.errors import ArtifactError, OutputError
+from stn_deploy.training.rectifier import TextRectifier
+
+
+def save_checkpoint(rectifier: TextRectifier, path: Path) -> None:
+    """Write a checkpoint: all of it, or nothing.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    weights = {name: value.contiguous() for name, value in rectifier.state_dict().items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, temporary, metadata={METADATA_KEY: rectifier.spec.to_json()})
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: the checkpoint could not be written ({error})") from error
+
+
+def load_checkpoint(path: Path) -> TextRectifier:
+    """Read a checkpoint; the rectifier comes back in evaluation mode.
+
+    Raises:
+        ArtifactError: not a checkpoint of ours, damaged, or of another architecture.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file; expected a checkpoint.safetensors from stn-deploy train")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(
+            f"{path}: not a readable safetensors file ({error}); expected a checkpoint from stn-deploy train"
+        ) from error
+    if METADATA_KEY not in metadata:
+        raise ArtifactError(f"{path}: a safetensors file, but not a checkpoint of stn-deploy train")
+    rectifier = TextRectifier(RectifierSpec.from_json(metadata[METADATA_KEY], name=str(path)))
+    try:
+        rectifier.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: the weights do not fit the architecture it names: {error}") from error
+    return rectifier.eval()

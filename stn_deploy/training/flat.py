@@ -1,0 +1,113 @@
+"""The flat text before any distortion: a word, perhaps with neighbours, as ink (or as real pixels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from stn_deploy.training.words import FONT_SIZES, draw_word, random_word
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatText:
+    """A picture of straight text and where its word lies in it.
+
+    ink: (h, w) uint8 coverage. texture: (h, w, 3) uint8 real pixels instead of a drawn colour, or None.
+    box: left, top, right, bottom of the word in the picture, pixels, continuous. word: what it says.
+    """
+
+    ink: NDArray[np.uint8]
+    box: tuple[float, float, float, float]
+    word: str
+    texture: NDArray[np.uint8] | None = None
+
+    @property
+    def length(self) -> float:
+        """Width of the word in units of its height."""
+        left, top, right, bottom = self.box
+        return (right - left) / (bottom - top)
+
+
+def random_flat_text(rng: Generator, fonts: tuple[str, ...], height: float) -> FlatText:
+    """A random word in a random font; in a part of the cases with other words around it.
+
+    Args:
+        fonts: font files, see `stn_deploy.training.fonts.find_fonts`.
+        height: wanted height of the ink, pixels; the picture is drawn at the size at or above it.
+    """
+    font = str(rng.choice(fonts))
+    size = next((size for size in FONT_SIZES if size * 0.7 >= height), FONT_SIZES[-1])
+    spacing = float(rng.uniform(0.02, 0.35)) if rng.random() < 0.15 else 0.0
+    word = random_word(rng)
+    ink = draw_word(word, font, size, spacing=spacing)
+    while not ink.any() or ink.shape[0] < size // 3:  # a dash or a dot alone has no direction
+        word = random_word(rng)
+        ink = draw_word(word, font, size, spacing=spacing)
+    if rng.random() < 0.45:
+        around = [draw_word(random_word(rng), font, size, spacing=spacing) for _ in range(4)]
+        return with_neighbours(rng, ink, word, around)
+    return FlatText(ink=ink, box=(0, 0, ink.shape[1], ink.shape[0]), word=word)
+
+
+def with_neighbours(
+    rng: Generator, ink: NDArray[np.uint8], word: str, around: list[NDArray[np.uint8]]
+) -> FlatText:
+    """Put other words left, right, above and below; each of the four is left out now and then."""
+    height, width = ink.shape
+    pad_y, pad_x = int(1.3 * height), int(1.6 * height)
+    canvas = np.zeros((height + 2 * pad_y, width + 2 * pad_x), np.uint8)
+    gap_x, gap_y = rng.uniform(0.25, 0.8) * height, rng.uniform(0.2, 0.7) * height
+    before, after, above, below = around
+    offset = rng.uniform(-0.6, 0.6, 2) * width
+    places = [
+        (pad_y, pad_x - gap_x - before.shape[1], before),
+        (pad_y, pad_x + width + gap_x, after),
+        (pad_y - gap_y - above.shape[0], pad_x + offset[0], above),
+        (pad_y + height + gap_y, pad_x + offset[1], below),
+    ]
+    for keep, (top, left, other) in zip(rng.random(4) < 0.6, places, strict=True):
+        if keep:
+            _paste(canvas, other, int(top), int(left))
+    _paste(canvas, ink, pad_y, pad_x)
+    return FlatText(ink=canvas, box=(pad_x, pad_y, pad_x + width, pad_y + height), word=word)
+
+
+def _paste(canvas: NDArray[np.uint8], ink: NDArray[np.uint8], top: int, left: int) -> None:
+    """Add ``ink`` to ``canvas``; what lies outside is cut off."""
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + ink.shape[0], canvas.shape[0]), min(left + ink.shape[1], canvas.shape[1])
+    if y0 < y1 and x0 < x1:
+        part = ink[y0 - top : y1 - top, x0 - left : x1 - left]
+        np.maximum(canvas[y0:y1, x0:x1], part, out=canvas[y0:y1, x0:x1])
+
+
+def flat_from_quad(image: NDArray[np.uint8], quad: NDArray[np.float32], word: str) -> FlatText:
+    """A real word, made flat by its true quadrilateral, with what the photograph shows around it.
+
+    Args:
+        image: (h, w, 3) uint8.
+        quad: (4, 2) corners clockwise from the text's top left, pixels.
+    """
+    sides = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
+    height = float(np.clip((sides[1] + sides[3]) / 2, 8, 64))
+    width = height * float((sides[0] + sides[2]) / max(sides[1] + sides[3], 1.0))
+    pad = 0.25 * height
+    corners = np.array(
+        [[pad, pad], [pad + width, pad], [pad + width, pad + height], [pad, pad + height]], np.float32
+    )
+    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), corners)
+    size = (max(4, round(width + 2 * pad)), max(4, round(height + 2 * pad)))
+    texture = cv2.warpPerspective(
+        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    ink = np.full(texture.shape[:2], 255, np.uint8)
+    return FlatText(
+        ink=ink,
+        texture=np.asarray(texture, np.uint8),
+        box=(pad, pad, pad + width, pad + height),
+        word=word,
+    )

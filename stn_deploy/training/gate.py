@@ -1,0 +1,107 @@
+"""From the shape of a text line to theta and score, in torch operators that every engine has.
+
+The localisation network predicts a text line as two polynomials in t, which runs over [-1, 1] along the line:
+the midline, and the half height (the vector from the midline to the bottom edge). A cubic midline and a
+quadratic height hold every arc up to a half circle to a few hundredths of the text height and cannot wiggle.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MIDLINE = 4
+"""Coefficients of the midline per coordinate: 1, t, t^2, t^3."""
+HALF_HEIGHT = 3
+"""Coefficients of the half height per coordinate: 1, t, t^2."""
+
+TILT_LIMIT = math.tan(math.radians(5.0))
+SAG_LIMIT = 0.13
+_LONGEST_EXTENSION = 0.5
+_TINY = 1e-6
+
+
+def identity_coefficients() -> Tensor:
+    """(7, 2): the text line that fills the whole image."""
+    coefficients = torch.zeros(MIDLINE + HALF_HEIGHT, 2)
+    coefficients[1, 0] = 1.0  # x = t
+    coefficients[MIDLINE, 1] = 1.0  # the bottom edge is half an image below the middle
+    return coefficients
+
+
+def edge_points(coefficients: Tensor, count: int, extension: Tensor | None = None) -> Tensor:
+    """Control points along the top and bottom edges of text lines.
+
+    Args:
+        coefficients: (n, 7, 2), normalised.
+        count: K, even.
+        extension: (n,), how far past each end of the line the points reach, in units of t; None for 0.
+    Returns:
+        (n, K, 2): K/2 points along the top edge, then K/2 along the bottom edge.
+    """
+    t = torch.linspace(-1, 1, count // 2, device=coefficients.device).reshape(1, -1, 1)
+    if extension is not None:
+        t = t * (1 + extension[:, None, None])
+    powers = torch.cat([torch.ones_like(t), t, t * t, t * t * t], dim=2).to(coefficients.dtype)
+    middle = powers @ coefficients[:, :MIDLINE]
+    half = powers[:, :, :HALF_HEIGHT] @ coefficients[:, MIDLINE:]
+    return torch.cat([middle - half, middle + half], dim=1)
+
+
+def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: float) -> Tensor:
+    """Control points of the text line enlarged by a margin on all four sides: theta.
+
+    Args:
+        coefficients: (n, 7, 2), normalised.
+        points: (n, K, 2), their control points without margin, normalised.
+        sizes: (n, 2), height and width of the images, pixels.
+        margin: text heights.
+    Returns:
+        (n, K, 2), normalised; they may lie outside the image.
+    """
+    height, length = _height_and_length(points, sizes)
+    extension = (2 * margin * height / length.clamp(min=_TINY)).clamp(max=_LONGEST_EXTENSION)
+    midline, half = coefficients[:, :MIDLINE], coefficients[:, MIDLINE:]
+    larger = torch.cat([midline, half * (1 + 2 * margin)], dim=1)
+    return edge_points(larger, points.shape[1], extension)
+
+
+def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
+    """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of either measure.
+
+    ``r / (1 + r)`` with r the larger of tilt (tangent of the chord's angle, over that of 5 degrees) and sag
+    (largest distance of the midline from its chord over the text height, over 0.13).
+
+    Args:
+        points: (n, K, 2), control points without margin, normalised.
+        sizes: (n, 2), height and width of the images, pixels.
+    Returns:
+        (n,), in [0, 1].
+    """
+    middle = _midline_pixels(points, sizes)
+    height, _ = _height_and_length(points, sizes)
+    chord = middle[:, -1] - middle[:, 0]
+    offset = middle - middle[:, :1]
+    across = (chord[:, None, 0] * offset[:, :, 1] - chord[:, None, 1] * offset[:, :, 0]).abs()
+    chord_length = (chord * chord).sum(dim=1).sqrt().clamp(min=_TINY)
+    sag = across.amax(dim=1) / (chord_length * height.clamp(min=_TINY))
+    tilt = chord[:, 1].abs() / chord[:, 0].clamp(min=_TINY)
+    ratio = torch.maximum(tilt / TILT_LIMIT, sag / SAG_LIMIT)
+    return ratio / (1 + ratio)
+
+
+def _midline_pixels(points: Tensor, sizes: Tensor) -> Tensor:
+    half = points.shape[1] // 2
+    return (points[:, :half] + points[:, half:]) / 2 * (sizes.flip(1)[:, None] / 2)
+
+
+def _height_and_length(points: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean height and arc length of text lines, pixels, each (n,)."""
+    half = points.shape[1] // 2
+    vertical = (points[:, half:] - points[:, :half]) * (sizes.flip(1)[:, None] / 2)
+    steps = _midline_pixels(points, sizes)
+    steps = steps[:, 1:] - steps[:, :-1]
+    height = (vertical * vertical).sum(dim=2).sqrt().mean(dim=1)
+    return height, (steps * steps).sum(dim=2).sqrt().sum(dim=1)

@@ -1,0 +1,60 @@
+"""How wrong predicted control points are, in text heights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_TINY = 1e-6
+
+
+def _pixels(points: Tensor, sizes: Tensor) -> Tensor:
+    return points * (sizes.flip(1)[:, None] / 2)
+
+
+def _heights(truth: Tensor) -> Tensor:
+    """Mean height of the text, (n, 1, 1), from points in pixels."""
+    half = truth.shape[1] // 2
+    mean: Tensor = torch.linalg.vector_norm(truth[:, half:] - truth[:, :half], dim=2).mean(dim=1)
+    return mean[:, None, None].clamp(min=_TINY)
+
+
+def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: float, beta: float) -> Tensor:
+    """Robust distance of control points, split across and along the line.
+
+    An error across the line cuts letters off at the top; an error along it only stretches them, except at the
+    ends, where it cuts whole letters: the end points count in full in both directions.
+
+    Args:
+        points, truth: (n, K, 2), normalised.
+        sizes: (n, 2), height and width of the crops, pixels.
+        along_weight: weight of the error along the line, away from the ends.
+        beta: text heights; below it the loss is quadratic.
+    Returns:
+        scalar.
+    """
+    target = _pixels(truth, sizes)
+    error = (_pixels(points, sizes) - target) / _heights(target)
+    half = truth.shape[1] // 2
+    middle = (target[:, :half] + target[:, half:]) / 2
+    tangent = middle[:, 2:] - middle[:, :-2]
+    # Ends take the tangent of their neighbours.
+    tangent = F.pad(tangent.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)
+    tangent = F.normalize(tangent, dim=2).repeat(1, 2, 1)
+    along = (error * tangent).sum(dim=2)
+    across = error[:, :, 0] * tangent[:, :, 1] - error[:, :, 1] * tangent[:, :, 0]
+    weight = along.new_full((truth.shape[1],), along_weight)
+    weight[[0, half - 1, half, -1]] = 1.0
+    zero = along.new_zeros(())
+    across_loss = F.smooth_l1_loss(across, zero.expand_as(across), beta=beta)
+    along_loss = F.smooth_l1_loss(along, zero.expand_as(along), beta=beta, reduction="none")
+    return across_loss + (along_loss * weight).mean()
+
+
+def point_error(points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
+    """Mean distance of control points for each picture, (n,), in text heights; the reported figure."""
+    target = _pixels(truth, sizes)
+    error = (_pixels(points, sizes) - target) / _heights(target)
+    distance: Tensor = torch.linalg.vector_norm(error, dim=2)
+    return distance.mean(dim=1)

@@ -1,0 +1,162 @@
+"""The pool of training pictures: rendered on all cores, kept as thumbnails with their truth."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.geometry import normalised_from_pixels
+from stn_deploy.training.flat import flat_from_quad, random_flat_text
+from stn_deploy.training.fonts import find_fonts
+from stn_deploy.training.real import RealWord, vary_real_word
+from stn_deploy.training.scene import Scene, random_scene
+from stn_deploy.training.warp import random_warp
+
+CHUNK = 256
+"""Pictures per random seed: the pool is the same whatever the number of processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Training pictures as the network sees them.
+
+    thumbnails: (N, 3, h, w) uint8. sizes: (N, 2) float32, height and width of the crops, pixels.
+    points: (N, K, 2) float32, true control points, normalised.
+    """
+
+    thumbnails: NDArray[np.uint8]
+    sizes: NDArray[np.float32]
+    points: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @classmethod
+    def join(cls, pools: list[Pool]) -> Pool:
+        """One pool of several."""
+        return cls(
+            thumbnails=np.concatenate([pool.thumbnails for pool in pools]),
+            sizes=np.concatenate([pool.sizes for pool in pools]),
+            points=np.concatenate([pool.points for pool in pools]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """What every picture of a pool shares.
+
+    thumbnail_size: height, width. control_points: K. seed: of the whole pool.
+    real_texture: part of the rendered words that show real pixels, where real words are given.
+    """
+
+    thumbnail_size: tuple[int, int]
+    control_points: int
+    seed: int
+    real_texture: float = 0.15
+
+
+def pool_of_scenes(scenes: list[Scene], settings: PoolSettings) -> Pool:
+    """Thumbnails and normalised truth of pictures."""
+    sizes = np.array([scene.image.shape[:2] for scene in scenes], np.float32)
+    pictures = [thumbnail(scene.image, settings.thumbnail_size).transpose(2, 0, 1) for scene in scenes]
+    points = [normalised_from_pixels(scene.points, size) for scene, size in zip(scenes, sizes, strict=True)]
+    return Pool(
+        thumbnails=np.rint(np.stack(pictures)).astype(np.uint8),
+        sizes=sizes,
+        points=np.stack(points).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class _Renderer:
+    """Draws chunks; lives once in each process."""
+
+    settings: PoolSettings
+    fonts: tuple[str, ...]
+    words: list[RealWord]
+
+    def rendered(self, chunk: int) -> Pool:
+        rng = np.random.default_rng([self.settings.seed, 0, chunk])
+        return pool_of_scenes([self._render(rng) for _ in range(CHUNK)], self.settings)
+
+    def real(self, chunk: int) -> Pool:
+        rng = np.random.default_rng([self.settings.seed, 1, chunk])
+        picks = rng.integers(len(self.words), size=CHUNK)
+        count = self.settings.control_points
+        scenes = [vary_real_word(rng, self.words[pick], count=count) for pick in picks]
+        return pool_of_scenes(scenes, self.settings)
+
+    def _render(self, rng: np.random.Generator) -> Scene:
+        while True:
+            if self.words and rng.random() < self.settings.real_texture:
+                word = self.words[rng.integers(len(self.words))]
+                flat = flat_from_quad(word.image, word.quad, word.text)
+            else:
+                flat = random_flat_text(rng, self.fonts, float(rng.choice([16, 33, 56], p=[0.4, 0.4, 0.2])))
+            scene = random_scene(rng, flat, random_warp(rng, flat.length), count=self.settings.control_points)
+            if np.isfinite(scene.points).all():
+                return scene
+
+
+_renderer: _Renderer | None = None
+
+
+def _start(settings: PoolSettings, fonts: tuple[str, ...], words: list[RealWord]) -> None:
+    global _renderer
+    cv2.setNumThreads(1)
+    _renderer = _Renderer(settings, fonts, words)
+
+
+def _work(job: tuple[str, int]) -> Pool:
+    if _renderer is None:
+        raise RuntimeError("_start must run first in each process")
+    kind, chunk = job
+    return _renderer.real(chunk) if kind == "real" else _renderer.rendered(chunk)
+
+
+def build_pools(
+    settings: PoolSettings,
+    *,
+    rendered: int,
+    real: int,
+    words: list[RealWord],
+    processes: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[Pool, Pool | None]:
+    """Render the pictures of a training.
+
+    Args:
+        rendered, real: number of pictures of each kind, rounded up to whole chunks of 256.
+        words: real words; without any, the second pool is None.
+        processes: at least 1; one renders in this process.
+        progress: called with the number of pictures after each chunk.
+    Returns:
+        the rendered pool and the pool of real crops.
+    """
+    jobs = [("rendered", chunk) for chunk in range(-(-rendered // CHUNK))]
+    jobs += [("real", chunk) for chunk in range(-(-real // CHUNK))] if words else []
+    parts: dict[str, list[Pool]] = {"rendered": [], "real": []}
+    for (kind, _), part in zip(jobs, _run(settings, words, processes, jobs), strict=True):
+        parts[kind].append(part)
+        progress(len(part))
+    return Pool.join(parts["rendered"]), Pool.join(parts["real"]) if parts["real"] else None
+
+
+def _run(
+    settings: PoolSettings, words: list[RealWord], processes: int, jobs: list[tuple[str, int]]
+) -> Iterator[Pool]:
+    arguments = (settings, find_fonts(), words)
+    if processes <= 1:
+        _start(*arguments)
+        yield from map(_work, jobs)
+        return
+    # Not forked: the parent may already run the threads of torch and OpenCV.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, initializer=_start, initargs=arguments) as workers:
+        yield from workers.imap(_work, jobs)

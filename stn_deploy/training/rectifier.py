@@ -1,0 +1,79 @@
+"""The text rectifier: a localisation network for text lines, a margin and a gate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from stn_deploy.artifact import RectifierSpec
+from stn_deploy.errors import ArtifactError
+from stn_deploy.stn import ConvLocalisation
+from stn_deploy.training.gate import (
+    HALF_HEIGHT,
+    MIDLINE,
+    edge_points,
+    gate_score,
+    identity_coefficients,
+    with_margin,
+)
+
+
+class Localised(NamedTuple):
+    """What the localisation finds.
+
+    theta: (n, K, 2), control points of the output's edges, that is, of the text with its margin; normalised.
+    score: (n,), in [0, 1], whether rectification helps.
+    points: (n, K, 2), control points of the text itself; normalised.
+    """
+
+    theta: Tensor
+    score: Tensor
+    points: Tensor
+
+
+class TextRectifier(nn.Module):
+    """Thumbnail -> theta and score, as trained and exported.
+
+    Attributes:
+        spec: the contract that the exported file will carry.
+    """
+
+    identity: Tensor
+
+    def __init__(self, spec: RectifierSpec) -> None:
+        """Build an untrained rectifier: it finds the whole image.
+
+        Raises:
+            ArtifactError: the spec's localisation settings are not those of `ConvLocalisation`.
+        """
+        super().__init__()
+        self.spec = spec
+        settings: dict[str, Any] = dict(spec.localisation)
+        try:
+            self.network = ConvLocalisation(spec.thumbnail_size, 2 * (MIDLINE + HALF_HEIGHT), **settings)
+        except TypeError as error:
+            raise ArtifactError(
+                f"rectifier spec: localisation settings {settings} do not fit: {error}"
+            ) from error
+        self.register_buffer("identity", identity_coefficients(), persistent=False)
+
+    def predict_points(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Control points (n, K, 2) of the text without margin, normalised: what training compares."""
+        return edge_points(self._coefficients(thumbnails, sizes), self.spec.control_points)
+
+    def forward(self, thumbnails: Tensor, sizes: Tensor) -> Localised:
+        """Localise text.
+
+        Args:
+            thumbnails: (n, 3, h, w), BGR in [0, 255].
+            sizes: (n, 2), height and width of the crops, pixels.
+        """
+        coefficients = self._coefficients(thumbnails, sizes)
+        points = edge_points(coefficients, self.spec.control_points)
+        theta = with_margin(coefficients, points, sizes, self.spec.margin)
+        return Localised(theta, gate_score(points, sizes), points)
+
+    def _coefficients(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        raw: Tensor = self.network(thumbnails, sizes)
+        return self.identity + raw.float().reshape(-1, MIDLINE + HALF_HEIGHT, 2)

@@ -1,0 +1,118 @@
+"""A complete distortion of a flat text: a bend, then a projective view of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from stn_deploy.errors import ArgumentError
+from stn_deploy.geometry import control_point_targets
+from stn_deploy.geometry.convention import FloatArray
+from stn_deploy.training.bends import Arc, Bend, Cylinder, Envelope, Straight, Wave
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warp:
+    """A bend followed by a homography, invertible in closed form.
+
+    Convention: flat points as in `stn_deploy.training.bends`, lengths in text heights.
+    length: of the flat text. scene_from_bent: (3, 3) homography.
+    """
+
+    length: float
+    bend: Bend = field(default_factory=Straight)
+    scene_from_bent: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+
+    def __post_init__(self) -> None:
+        if not self.length > 0:
+            raise ArgumentError(f"length: expected text heights above 0, got {self.length}")
+
+    def scene_from_flat(self, flat: FloatArray) -> FloatArray:
+        """Scene positions (..., 2) of flat points (..., 2)."""
+        return _project(self.scene_from_bent, self.bend.bend(flat))
+
+    def flat_from_scene(self, scene: FloatArray) -> FloatArray:
+        """Flat positions (..., 2) of scene points (..., 2); NaN where nothing maps there."""
+        return self.bend.unbend(_project(np.linalg.inv(self.scene_from_bent), scene))
+
+    def control_points(self, count: int) -> FloatArray:
+        """True scene positions (count, 2) of the control points of the text."""
+        return self.scene_from_flat(control_point_targets(count) * [self.length / 2, 0.5])
+
+
+def _project(matrix: FloatArray, points: FloatArray) -> FloatArray:
+    mapped = points @ matrix[:, :2].T.astype(points.dtype) + matrix[:, 2].astype(points.dtype)
+    depth = mapped[..., 2:]
+    return np.asarray(mapped[..., :2] / np.where(depth > 1e-6, depth, np.nan))
+
+
+def rotation(angle: float) -> NDArray[np.float64]:
+    """Homography (3, 3) that turns clockwise on the screen (y down) by an angle in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def perspective(along: float, across: float, half_extent: FloatArray) -> NDArray[np.float64]:
+    """Homography (3, 3) that shrinks what lies right (and below), by its depth.
+
+    Args:
+        along: in (-1, 1); the depth changes by this part from the middle to the right border.
+        across: the same from the middle to the lower border; |along| + |across| < 1.
+        half_extent: (2,), distance of the right and lower border from the middle.
+    """
+    matrix = np.eye(3)
+    matrix[2, :2] = np.array([along, across]) / half_extent
+    return matrix
+
+
+def squeeze(factor: float, slant: float = 0.0) -> NDArray[np.float64]:
+    """Homography (3, 3): widths times ``factor``, and a slant in widths per height."""
+    return np.array([[factor, slant, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def random_bend(rng: Generator, length: float) -> Bend:
+    """A bend from the training distribution for a text of this length."""
+    kind = rng.choice(["arc", "wave", "envelope", "cylinder"], p=[0.55, 0.15, 0.18, 0.12])
+    sign = rng.choice([-1.0, 1.0])
+    if kind == "arc":
+        widest = min(np.radians(200), length / 0.75)
+        return Arc(angle=sign * rng.uniform(min(np.radians(8), widest / 2), widest), length=length)
+    if kind == "wave":
+        wavelength = length * rng.uniform(0.7, 2.0)
+        return Wave(
+            amplitude=min(rng.uniform(0.05, 0.5), 0.16 * wavelength),
+            wavelength=wavelength,
+            phase=rng.uniform(0, 2 * np.pi),
+        )
+    if kind == "envelope":
+        return Envelope(
+            length=length,
+            rise=sign * rng.uniform(0, 0.25) * min(length, 4.0),
+            slope=rng.uniform(-0.4, 0.4),
+            bulge=rng.uniform(-0.4, 0.6),
+        )
+    return Cylinder(angle=np.radians(rng.uniform(40, 150)), length=length, lean=sign * rng.uniform(0, 0.5))
+
+
+def random_warp(rng: Generator, length: float) -> Warp:
+    """A distortion from the training distribution: a third straight, the others bent, turned and tilted."""
+    matrix = squeeze(float(np.exp(rng.uniform(np.log(0.45), np.log(1.7)))), rng.normal(0, 0.08))
+    kind = rng.random()
+    if kind < 0.33:
+        matrix = rotation(np.radians(rng.normal(0, 2.0))) @ matrix
+        return Warp(length=length, scene_from_bent=matrix)
+    bend = random_bend(rng, length) if kind < 0.78 else Straight()
+    if isinstance(bend, Arc) and abs(bend.angle) > np.radians(60):
+        # A squeezed circle is an ellipse; mild squeezes only, as cameras see them.
+        matrix = squeeze(float(rng.uniform(0.8, 1.25)), matrix[0, 1])
+    if rng.random() < 0.6 or isinstance(bend, Straight):
+        along, across = np.clip(rng.normal(0, [0.16, 0.08]), [-0.45, -0.2], [0.45, 0.2])
+        outline = Warp(length=length, bend=bend, scene_from_bent=matrix).control_points(40)
+        matrix = perspective(along, across, np.abs(outline).max(axis=0)) @ matrix
+        widest = 60.0 if isinstance(bend, Straight) else 45.0
+        angle = rng.uniform(-widest, widest) if rng.random() < 0.6 else rng.normal(0, 10.0)
+        matrix = rotation(np.radians(angle)) @ matrix
+    return Warp(length=length, bend=bend, scene_from_bent=matrix)

@@ -1,0 +1,111 @@
+"""The score is one half exactly where tilt or sag reach their limits, whatever the size of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stn_deploy.geometry import measure_text_lines, normalised_from_pixels, pixels_from_normalised
+from stn_deploy.training.gate import MIDLINE, edge_points, gate_score, identity_coefficients
+from tests.pictures import arc_points, box_points
+from tests.tolerances import POINT
+
+SIZE = (83, 250)
+
+
+def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float:
+    """Score of one line whose control points are given in pixels."""
+    theta = torch.from_numpy(normalised_from_pixels(points, size)).float()[None]
+    return float(gate_score(theta, torch.tensor([size], dtype=torch.float32)))
+
+
+def arc_of_sag(sag: float, height: float = 20.0) -> NDArray[np.float64]:
+    """A line of 22 points on a circle whose middle lies ``sag`` text heights above its chord."""
+    angle = 0.9
+    radius = sag * height / (1 - np.cos(angle / 2))
+    return arc_points(22, radius=radius, angle=angle, height=height, centre=(120, 40))
+
+
+@pytest.mark.parametrize("degrees", [12, -12])
+def test_it_is_one_half_at_12_degrees_of_tilt(degrees: float) -> None:
+    points = box_points(20, width=120, height=20, centre=(120, 40), tilt=np.radians(degrees))
+    assert abs(score_of(points) - 0.5) < 10 * POINT
+
+
+@pytest.mark.parametrize("mirrored", [False, True], ids=["up", "down"])
+def test_it_is_one_half_at_a_sag_of_three_tenths_of_the_height(mirrored: bool) -> None:
+    points = arc_of_sag(0.3) * ([1, -1] if mirrored else [1, 1])
+    assert abs(score_of(points) - 0.5) < 10 * POINT
+
+
+def test_the_larger_of_tilt_and_sag_decides() -> None:
+    def turned(points: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return points @ np.array([[cos, sin], [-sin, cos]])
+
+    sagging = score_of(arc_of_sag(0.6))
+    assert abs(sagging - 2 / 3) < 10 * POINT
+    assert abs(score_of(turned(arc_of_sag(0.6), 5)) - sagging) < 10 * POINT
+    ratio = np.tan(np.radians(50)) / np.tan(np.radians(12))
+    assert abs(score_of(turned(arc_of_sag(0.6), 50)) - ratio / (1 + ratio)) < 10 * POINT
+
+
+def test_it_is_zero_for_a_straight_box_and_for_the_whole_image() -> None:
+    assert score_of(box_points(20, width=120, height=20, centre=(120, 40))) < 10 * POINT
+    whole = edge_points(identity_coefficients()[None], 20)
+    assert float(gate_score(whole, torch.tensor([SIZE], dtype=torch.float32))) == 0
+
+
+def random_lines(count: int = 200) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    coefficients = identity_coefficients() + 0.2 * torch.randn(count, 7, 2, generator=generator)
+    coefficients[:, MIDLINE:, 0] *= 0.3
+    sizes = torch.rand(count, 2, generator=generator) * torch.tensor([90.0, 300.0]) + 12
+    return edge_points(coefficients, 20), sizes
+
+
+def test_it_agrees_with_the_measures_of_geometry() -> None:
+    points, sizes = random_lines()
+    measures = measure_text_lines(
+        pixels_from_normalised(points.double().numpy(), sizes.double().numpy()[:, None])
+    )
+    tilt = np.abs(measures.tilt)
+    tangent = np.where(tilt < np.pi / 2, np.tan(tilt), np.inf)
+    with np.errstate(invalid="ignore"):
+        ratio = np.maximum(tangent / np.tan(np.radians(12)), measures.sag / 0.3)
+        expected = np.where(np.isfinite(ratio), ratio / (1 + ratio), 1.0)
+    assert expected.min() < 0.2
+    assert expected.max() > 0.8
+    assert np.abs(gate_score(points, sizes).numpy() - expected).max() < 1e-4
+
+
+def test_it_does_not_depend_on_the_scale_of_the_image() -> None:
+    points, sizes = random_lines()
+    assert (gate_score(points, sizes) - gate_score(points, 7 * sizes)).abs().max() < 1e-5
+
+
+def test_it_depends_on_the_shape_of_the_image() -> None:
+    """The same normalised line is steeper in a tall image than in a wide one."""
+    points = random_lines(1)[0]
+    wide, tall = (gate_score(points, torch.tensor([size])) for size in ((20.0, 200.0), (200.0, 20.0)))
+    assert float(tall) > float(wide) + 0.1
+
+
+def test_it_stays_between_0_and_1_for_any_line() -> None:
+    lines = {
+        "vertical": box_points(20, width=60, height=9, centre=(120, 40), tilt=np.pi / 2),
+        "upside down": box_points(20, width=60, height=9, centre=(120, 40), tilt=np.radians(178)),
+        "a point": np.full((20, 2), 30.0),
+        "without height": box_points(20, width=60, height=0, centre=(120, 40)),
+    }
+    scores = {name: score_of(points) for name, points in lines.items()}
+    assert all(0 <= score <= 1 for score in scores.values()), scores
+    assert scores["vertical"] > 0.99
+    assert scores["upside down"] > 0.99
+
+
+def test_upside_down_text_needs_straightening() -> None:
+    assert score_of(box_points(20, width=60, height=9, centre=(120, 40))[::-1]) > 0.99

@@ -1,0 +1,40 @@
+"""Every tolerance of the tests, each with its reason. A test that needs another one adds it here."""
+
+from __future__ import annotations
+
+FLOAT64 = 1e-9
+"""Chains of a few hundred float64 operations on numbers near one: 1e-16 each, with room for conditioning."""
+
+POINT = 2e-6
+"""Normalised coordinates in float32: some 2^-24 for each of up to 20 products of size one."""
+
+SAMPLE = 5e-5
+"""Sampled values in [0, 1]: a coordinate is right to 1e-7 of the width, so to 2e-5 pixels at a width of 200,
+and a value changes by at most one per pixel."""
+
+BYTE_SAMPLE = 255 * SAMPLE
+"""The same for values in [0, 255]."""
+
+THETA = 1e-5
+"""theta of one network on two engines: float32 sums in another order. The contract allows ten times more."""
+
+SCORE = 1e-4
+"""score of one network on two engines: a ratio of differences of the points, so somewhat worse than theta."""
+
+PIXEL_ROUNDED = 0.51
+"""Of 255, between a float result and one that was rounded to whole numbers: half, and a little more."""
+
+LATTICE = 0.1
+"""Source pixels per source pixel of text height above 8: what the coarse grid may be off. A tenth of a pixel
+cannot be seen in a bilinear sample."""
+
+ROUND_TRIP = 1e-3
+"""Pixels, there and back through an inverse that is found by iteration in float64."""
+
+HALF_PIXEL_RULED_OUT = 0.2
+"""Pixels: where a painted dot is found. Loose enough for its discretisation, too tight for a mix-up of pixel
+edges and pixel centres, which shifts by half a pixel."""
+
+CORRELATION = 0.9
+"""Of a word that was bent, drawn and straightened again with the flat word: two bilinear resamplings blur the
+edges of the strokes, and nothing else may differ."""
