@@ -26,12 +26,12 @@ def main() -> None:
     """For each distortion the same 300 words in three renderings; the ceiling is the undistorted one."""
     arguments(__doc__)
     reader, rectifier = open_reader("tesseract"), Rectifier()
-    rows = []
+    fonts, rows = plain_fonts(), []
     for name in distortions(1.0):
         rng = np.random.default_rng(SEED)
         right = {"distorted": 0, "straightened": 0, "perfectly undone": 0}
         for _ in track(range(WORDS), name):
-            flat = clean_word(rng)
+            flat = clean_word(rng, fonts)
             distorted = draw(flat, distortions(flat.length)[name])
             pictures = {
                 "distorted": distorted,
@@ -72,11 +72,16 @@ def distortions(length: float) -> dict[str, Warp]:
     }
 
 
-def clean_word(rng: np.random.Generator) -> FlatText:
-    """A common word of at least four letters in a random plain font."""
-    fonts = [font for font in find_fonts() if any(key in font for key in ("DejaVu", "Liberation", "Lato"))]
+def plain_fonts() -> list[str]:
+    """Fonts that every Debian has, so that the figures do not hang on what else is installed."""
+    found = find_fonts()
+    return [font for font in found if any(key in font for key in ("DejaVu", "Liberation"))] or list(found)
+
+
+def clean_word(rng: np.random.Generator, fonts: list[str]) -> FlatText:
+    """A common word of at least four letters in one of the fonts."""
     word = str(rng.choice([word for word in COMMON if len(word) >= 4])).title()
-    ink = draw_word(word, str(rng.choice(fonts or find_fonts())), 80)
+    ink = draw_word(word, str(rng.choice(fonts)), 80)
     return FlatText(ink=ink, box=(0, 0, ink.shape[1], ink.shape[0]), word=word)
 
 

@@ -19,12 +19,14 @@ class TextLineMeasures:
     length: arc length of the midline, pixels.
     tilt: angle of the midline's chord against the horizontal, radians in [-pi, pi], positive clockwise.
     sag: largest distance of the midline from its chord, in text heights.
+    taper: how much higher one end is than the other, as a part of the lower one; 0 for equal ends.
     """
 
     height: FloatArray
     length: FloatArray
     tilt: FloatArray
     sag: FloatArray
+    taper: FloatArray
 
 
 def measure_text_lines(points: ArrayLike) -> TextLineMeasures:
@@ -43,7 +45,9 @@ def measure_text_lines(points: ArrayLike) -> TextLineMeasures:
         raise ShapeError(f"points: expected (..., K, 2) with K even and at least 4, got {array.shape}")
     top, bottom = np.split(array, 2, axis=-2)
     middle = (top + bottom) / 2
-    height = np.linalg.norm(bottom - top, axis=-1).mean(axis=-1)
+    heights = np.linalg.norm(bottom - top, axis=-1)
+    height = heights.mean(axis=-1)
+    ends = heights[..., [0, -1]]
     length = np.linalg.norm(np.diff(middle, axis=-2), axis=-1).sum(axis=-1)
     chord = middle[..., -1, :] - middle[..., 0, :]
     offset = middle - middle[..., :1, :]
@@ -55,6 +59,7 @@ def measure_text_lines(points: ArrayLike) -> TextLineMeasures:
         length=length,
         tilt=np.arctan2(chord[..., 1], chord[..., 0]),
         sag=deviation / np.maximum(height, tiny),
+        taper=ends.max(axis=-1) / np.maximum(ends.min(axis=-1), tiny) - 1,
     )
 
 

@@ -75,7 +75,7 @@ def squeeze(factor: float, slant: float = 0.0) -> NDArray[np.float64]:
 
 def random_bend(rng: Generator, length: float) -> Bend:
     """A bend from the training distribution for a text of this length."""
-    kind = rng.choice(["arc", "wave", "envelope", "cylinder"], p=[0.55, 0.15, 0.18, 0.12])
+    kind = rng.choice(["arc", "wave", "envelope", "cylinder"], p=[0.5, 0.2, 0.18, 0.12])
     sign = rng.choice([-1.0, 1.0])
     if kind == "arc":
         widest = min(np.radians(200), length / 0.75)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from stn_deploy.errors import ShapeError
-from stn_deploy.geometry import box_control_points, control_point_targets, measure_text_lines
-from stn_deploy.geometry import pixels_from_normalised, quad_control_points
+from stn_deploy.geometry import (
+    box_control_points,
+    control_point_targets,
+    measure_text_lines,
+    pixels_from_normalised,
+    quad_control_points,
+)
 from tests.pictures import arc_points, box_points
 from tests.tolerances import FLOAT64
 
