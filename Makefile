@@ -30,7 +30,11 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 quickstart: $(QUICKSTART_STAMP)  ## straighten the sample photographs with the rectifier that ships (no GPU, no torch)
-	@$(BIN)/python -m stn_deploy.cli quickstart samples -o quickstart
+	@$(BIN)/stn-deploy rectify samples -o quickstart --sheet --read auto
+	@echo
+	@echo "Before and after, side by side:  quickstart/sheet.png"
+	@echo "Your own files:                  $(BIN)/stn-deploy rectify PHOTO.jpg FOLDER 'crops/*.png' -o straight --sheet"
+	@echo "In Python:                       from stn_deploy import Rectifier; crop = Rectifier()(image).image"
 
 test: $(TEST_STAMP)  ## all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

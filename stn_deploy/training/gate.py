@@ -71,9 +71,9 @@ def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: flo
 
 
 def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
-    """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of either measure.
+    """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of any measure.
 
-    ``r / (1 + r)``, where r is the largest of tilt (tangent of the chord's angle, over that of 5 degrees), sag
+    ``r / (1 + r)``, where r is the largest of tilt (tangent of the chord's angle over that of 5 degrees), sag
     (largest distance of the midline from its chord over the text height, over 0.13) and taper (how much
     higher one end of the text is than the other, over 22 %).
 

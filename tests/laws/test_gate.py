@@ -1,4 +1,4 @@
-"""The score is one half exactly where tilt or sag reach their limits, whatever the size of the image."""
+"""The score is one half exactly where tilt, sag or taper reach their limits, whatever the size of the image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stn_deploy.geometry import measure_text_lines, normalised_from_pixels, pixels_from_normalised
-from stn_deploy.training.gate import MIDLINE, edge_points, gate_score, identity_coefficients
+from stn_deploy.geometry import (
+    measure_text_lines,
+    normalised_from_pixels,
+    pixels_from_normalised,
+    quad_control_points,
+)
+from stn_deploy.training.gate import (
+    MIDLINE,
+    SAG_LIMIT,
+    TAPER_LIMIT,
+    TILT_LIMIT,
+    edge_points,
+    gate_score,
+    identity_coefficients,
+)
 from tests.pictures import arc_points, box_points
 from tests.tolerances import POINT
 
 SIZE = (83, 250)
+TILT = np.arctan(TILT_LIMIT)
 
 
 def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float:
@@ -29,28 +43,38 @@ def arc_of_sag(sag: float, height: float = 20.0) -> NDArray[np.float64]:
     return arc_points(22, radius=radius, angle=angle, height=height, centre=(120, 40))
 
 
-@pytest.mark.parametrize("degrees", [12, -12])
-def test_it_is_one_half_at_12_degrees_of_tilt(degrees: float) -> None:
-    points = box_points(20, width=120, height=20, centre=(120, 40), tilt=np.radians(degrees))
+@pytest.mark.parametrize("tilt", [TILT, -TILT])
+def test_it_is_one_half_at_the_limit_of_the_tilt(tilt: float) -> None:
+    points = box_points(20, width=120, height=20, centre=(120, 40), tilt=tilt)
     assert abs(score_of(points) - 0.5) < 10 * POINT
 
 
 @pytest.mark.parametrize("mirrored", [False, True], ids=["up", "down"])
-def test_it_is_one_half_at_a_sag_of_three_tenths_of_the_height(mirrored: bool) -> None:
-    points = arc_of_sag(0.3) * ([1, -1] if mirrored else [1, 1])
+def test_it_is_one_half_at_the_limit_of_the_sag(mirrored: bool) -> None:
+    points = arc_of_sag(SAG_LIMIT) * ([1, -1] if mirrored else [1, 1])
     assert abs(score_of(points) - 0.5) < 10 * POINT
 
 
-def test_the_larger_of_tilt_and_sag_decides() -> None:
+@pytest.mark.parametrize("mirrored", [False, True], ids=["left end", "right end"])
+def test_it_is_one_half_where_one_end_is_higher_by_the_limit_of_the_taper(mirrored: bool) -> None:
+    left, right = 10 * (1 + TAPER_LIMIT), 10.0
+    quad = [[50, 40 - left], [140, 40 - right], [140, 40 + right], [50, 40 + left]]
+    points = quad_control_points(quad, 20)
+    if mirrored:
+        points = (points * [-1, 1] + [190, 0]).reshape(2, 10, 2)[:, ::-1].reshape(20, 2)
+    assert abs(score_of(points) - 0.5) < 10 * POINT
+
+
+def test_the_largest_measure_decides() -> None:
     def turned(points: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         return points @ np.array([[cos, sin], [-sin, cos]])
 
-    sagging = score_of(arc_of_sag(0.6))
-    assert abs(sagging - 2 / 3) < 10 * POINT
-    assert abs(score_of(turned(arc_of_sag(0.6), 5)) - sagging) < 10 * POINT
-    ratio = np.tan(np.radians(50)) / np.tan(np.radians(12))
-    assert abs(score_of(turned(arc_of_sag(0.6), 50)) - ratio / (1 + ratio)) < 10 * POINT
+    arc = arc_of_sag(2 * SAG_LIMIT)
+    assert abs(score_of(arc) - 2 / 3) < 10 * POINT
+    assert abs(score_of(turned(arc, np.degrees(TILT) / 2)) - 2 / 3) < 10 * POINT
+    ratio = np.tan(np.radians(50)) / TILT_LIMIT
+    assert abs(score_of(turned(arc, 50)) - ratio / (1 + ratio)) < 10 * POINT
 
 
 def test_it_is_zero_for_a_straight_box_and_for_the_whole_image() -> None:
@@ -69,16 +93,17 @@ def random_lines(count: int = 200) -> tuple[Tensor, Tensor]:
 
 def test_it_agrees_with_the_measures_of_geometry() -> None:
     points, sizes = random_lines()
-    measures = measure_text_lines(
-        pixels_from_normalised(points.double().numpy(), sizes.double().numpy()[:, None])
-    )
+    pixels = pixels_from_normalised(points.double().numpy(), sizes.double().numpy()[:, None])
+    measures = measure_text_lines(pixels)
+    first, last = np.linalg.norm(pixels[:, [0, 9]] - pixels[:, [10, 19]], axis=2).T
+    taper = np.maximum(first / last, last / first) - 1
     tilt = np.abs(measures.tilt)
     tangent = np.where(tilt < np.pi / 2, np.tan(tilt), np.inf)
     with np.errstate(invalid="ignore"):
-        ratio = np.maximum(tangent / np.tan(np.radians(12)), measures.sag / 0.3)
+        ratios = [tangent / TILT_LIMIT, measures.sag / SAG_LIMIT, taper / TAPER_LIMIT]
+        ratio = np.max(ratios, axis=0)
         expected = np.where(np.isfinite(ratio), ratio / (1 + ratio), 1.0)
-    assert expected.min() < 0.2
-    assert expected.max() > 0.8
+    assert {int(which) for which in np.argmax(ratios, axis=0)} == {0, 1, 2}
     assert np.abs(gate_score(points, sizes).numpy() - expected).max() < 1e-4
 
 

@@ -28,7 +28,7 @@ WARPS = {
     "in perspective": Warp(
         length=LENGTH,
         scene_from_bent=rotation(-0.2)
-        @ perspective(0.25, 0.08, np.array([LENGTH / 2, 0.5]))
+        @ perspective(0.15, 0.0, np.array([LENGTH / 2, 0.5]))
         @ squeeze(0.8, 0.1),
     ),
     "arc up": Warp(length=LENGTH, bend=Arc(angle=np.radians(60), length=LENGTH)),

@@ -1,0 +1,63 @@
+"""``stn-deploy rectify`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.system.conftest import SAMPLES, Run
+
+
+def lines_of(folder: Path) -> dict[str, dict]:
+    text = (folder / "rectified.jsonl").read_text(encoding="utf-8")
+    return {line["file"]: line for line in map(json.loads, text.splitlines())}
+
+
+def test_samples_are_straightened_and_straight_words_pass_untouched(run: Run, tmp_path: Path) -> None:
+    done = run("rectify", SAMPLES, "-o", "out", "--sheet")
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(tmp_path / "out")
+    assert len(lines) == len(list(SAMPLES.glob("*.jpg")))
+    for name, line in lines.items():
+        assert line["applied"] is (not name.startswith("straight")), name
+        written = cv2.imread(str(tmp_path / "out" / line["output"]))
+        assert written is not None
+        assert list(written.shape[:2]) == line["size"]
+        if line["applied"]:
+            assert line["size"][0] == 48
+            assert np.asarray(line["control_points"]).shape == (20, 2)
+        else:
+            assert (tmp_path / "out" / name).read_bytes() == (SAMPLES / name).read_bytes()
+    assert (tmp_path / "out" / "sheet.png").stat().st_size > 10_000
+    assert "untouched" in done.stdout
+    assert "applied" in done.stdout
+
+
+def test_names_folders_and_formats_are_kept(run: Run, tmp_path: Path, arch: np.ndarray) -> None:
+    for name in ("in/a.png", "in/deep/a.png", "in/deep/b.webp", "in/c.gif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / name), arch)
+    done = run("rectify", "in", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    # GIF holds 256 colours; a straightened crop goes to PNG instead.
+    assert written == {"a.png", "deep/a.png", "deep/b.webp", "c.png", "rectified.jsonl"}
+
+
+def test_fixed_size_threshold_and_json(run: Run, tmp_path: Path) -> None:
+    done = run("rectify", SAMPLES / "straight_1.jpg", "-o", "out", "--threshold", 0, "--size", "32x100", "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = json.loads(done.stdout)
+    assert line["applied"] is True
+    assert line["size"] == [32, 100]
+    kept = run("rectify", SAMPLES / "arch.jpg", "-o", "kept", "--threshold", 1, "--json")
+    assert json.loads(kept.stdout)[0]["applied"] is False
+
+
+def test_a_second_run_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    for output in ("one", "two"):
+        assert run("rectify", SAMPLES / "arch.jpg", "-o", output).returncode == 0
+    assert (tmp_path / "one/arch.jpg").read_bytes() == (tmp_path / "two/arch.jpg").read_bytes()
