@@ -44,6 +44,8 @@ class Aster(nn.Module):
         rows, columns = np.mgrid[: OUTPUT[0], : OUTPUT[1]]
         target = np.stack([columns / (OUTPUT[1] - 1), rows / (OUTPUT[0] - 1)], axis=-1).reshape(-1, 2)
         right = np.c_[_kernel(target, control), np.ones(len(target)), target]
+        self.inverse: Tensor
+        self.right: Tensor
         self.register_buffer("inverse", torch.from_numpy(np.linalg.inv(system)).float())
         self.register_buffer("right", torch.from_numpy(right).float())
 

@@ -23,7 +23,9 @@ PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "tesserocr")
 def arguments(description: str | None) -> argparse.Namespace:
     """The options of every script: --data, the folder of the research datasets."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of datasets")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of datasets"
+    )
     return parser.parse_args()
 
 

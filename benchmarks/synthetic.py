@@ -66,9 +66,7 @@ def distortions(length: float) -> dict[str, Warp]:
         "arc 90": Warp(length=length, bend=arc(90)),
         "arc 120": Warp(length=length, bend=arc(120)),
         "wave .4": Warp(length=length, bend=Wave(amplitude=0.4, wavelength=max(length, 2.5), phase=0.6)),
-        "arc 90 + rotation 15": Warp(
-            length=length, bend=arc(90), scene_from_bent=rotation(np.radians(15))
-        ),
+        "arc 90 + rotation 15": Warp(length=length, bend=arc(90), scene_from_bent=rotation(np.radians(15))),
     }
 
 

@@ -1,4 +1,4 @@
-"""Decoded crops -> straightened crops, N = 64, 1 thread: ours beside the ASTER architecture in torch eager."""
+"""Decoded crops -> straightened crops, N = 64, 1 thread, beside the ASTER architecture in torch eager."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, work in candidates.items():
             rates[name] += [N / time for time in seconds(work, repeats=1, warm_up=1)]
-    ours, rival = list(candidates)[0], list(candidates)[-1]
+    ours, *_, rival = candidates
     keep(
         "throughput",
         {

@@ -24,7 +24,9 @@ FOLDER = Path(__file__).resolve().parent
 MARGIN, TEXT_HEIGHT = 0.45, 52
 
 
-def sign(ink: tuple[int, int, int], paper: tuple[int, int, int], seed: int, *, outline: bool = False) -> Style:
+def sign(
+    ink: tuple[int, int, int], paper: tuple[int, int, int], seed: int, *, outline: bool = False
+) -> Style:
     """Paint on a board: two colours (BGR), a little texture, a soft shadow."""
     rng = np.random.default_rng(seed)
     return Style(
@@ -72,7 +74,12 @@ def main() -> None:
     """Write all samples and their labels."""
     cream, navy, red, gold = (205, 228, 240), (92, 48, 24), (44, 40, 190), (80, 190, 235)
     green, white, slate, black = (70, 96, 36), (238, 240, 242), (96, 84, 72), (38, 36, 34)
-    bold, serif, sans, mono = "DejaVuSans-Bold", "DejaVuSerif-Bold", "LiberationSans-Bold", "LiberationMono-Bold"
+    bold, serif, sans, mono = (
+        "DejaVuSans-Bold",
+        "DejaVuSerif-Bold",
+        "LiberationSans-Bold",
+        "LiberationMono-Bold",
+    )
     samples = {
         "arch.jpg": scene("Bakery", serif, sign(navy, cream, 1), "arch"),
         "smile.jpg": scene("Trattoria", bold, sign(gold, green, 2, outline=True), "smile"),

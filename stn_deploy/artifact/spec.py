@@ -22,6 +22,7 @@ class RectifierSpec:
     control_points: K; K/2 along the top edge of the output, K/2 along the bottom edge.
     output_size: height and width of the full graph's output, pixels.
     thumbnail_size: height and width of what the localisation network sees, pixels.
+    kernel_aspect: of the spline's kernel, see `stn_deploy.geometry.thin_plate_basis`.
     margin: space around the text in the output, text heights.
     threshold: of the score in [0, 1]; below it a crop is left as it is.
     mean, std: the full graph returns (pixel - mean) / std.
@@ -36,6 +37,7 @@ class RectifierSpec:
     control_points: int = 20
     output_size: tuple[int, int] = (32, 100)
     thumbnail_size: tuple[int, int] = (32, 64)
+    kernel_aspect: float = 0.15
     margin: float = 0.15
     threshold: float = 0.5
     mean: float = 127.5
@@ -56,6 +58,8 @@ class RectifierSpec:
             size = getattr(self, name)
             if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= 8192 for n in size):
                 problems.append(f"{name}: expected (height, width) within 1 to 8192 pixels, got {size!r}")
+        if not 0 < self.kernel_aspect <= 10:
+            problems.append(f"kernel_aspect: expected above 0 to 10, got {self.kernel_aspect!r}")
         if not 0 <= self.margin <= 2:
             problems.append(f"margin: expected 0 to 2 text heights, got {self.margin!r}")
         if not 0 <= self.threshold <= 1:

@@ -49,7 +49,11 @@ class RectifierGraph(nn.Module):
         self.scaling = (spec.mean, spec.std)
         height, width = spec.thumbnail_size
         grid = target_points((2 * height, 2 * width)).reshape(1, 2 * height, 2 * width, 2)
-        basis = thin_plate_basis(control_point_targets(spec.control_points), target_points(output_size))
+        basis = thin_plate_basis(
+            control_point_targets(spec.control_points),
+            target_points(output_size),
+            kernel_aspect=spec.kernel_aspect,
+        )
         self.register_buffer("thumbnail_grid", torch.from_numpy(grid).float(), persistent=False)
         self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
 

@@ -132,7 +132,10 @@ def _split(localiser: OrtLocaliser, spec: RectifierSpec, batch: list[Image]) -> 
     thumbnails = np.stack([thumbnail(image, spec.thumbnail_size) for image in batch])
     sizes = np.array([image.shape[:2] for image in batch], np.float32)
     theta, score = localiser.localise(np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2)), sizes)
-    sampled = [sample_original(*pair, spec.output_size) for pair in zip(batch, theta, strict=True)]
+    sampled = [
+        sample_original(image, points, spec.output_size, kernel_aspect=spec.kernel_aspect)
+        for image, points in zip(batch, theta, strict=True)
+    ]
     return _Outputs(rectified=np.stack(sampled).astype(np.float32), theta=theta, score=score)
 
 

@@ -57,7 +57,9 @@ def _spline_from_values(key: bytes) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(system)[:, :count], np.float64)
 
 
-def thin_plate_basis(control_targets: ArrayLike, points: ArrayLike) -> NDArray[np.float64]:
+def thin_plate_basis(
+    control_targets: ArrayLike, points: ArrayLike, *, kernel_aspect: float = 1.0
+) -> NDArray[np.float64]:
     """Constant factor of the thin-plate-spline grid: ``source = thin_plate_basis(...) @ theta``.
 
     The spline through K values is linear in these values, so kernel, affine part and the inverse of the
@@ -67,13 +69,21 @@ def thin_plate_basis(control_targets: ArrayLike, points: ArrayLike) -> NDArray[n
     Args:
         control_targets: (K, 2) control points in V, K >= 3.
         points: (P, 2) target points.
+        kernel_aspect: height over width of the frame in which the kernel measures distances. 1 is the plain
+            spline on the square [-1, 1] x [-1, 1]. A line of text is several times as wide as high, and
+            there the plain spline sags between its two rows of control points: at the ends of an arc of 120
+            degrees by a quarter of the text height, enough to cut letters. In a frame shaped like the text
+            (0.15) it is less than a hundredth.
     Returns:
         (P, K), float64.
     Raises:
-        ArgumentError: control points that coincide or lie on one line.
+        ArgumentError: control points that coincide or lie on one line, or a kernel aspect not above 0.
     Source: Jaderberg et al. 2015, section 3.2; Bookstein 1989, Principal Warps.
     """
-    targets = np.ascontiguousarray(checked_points(control_targets, "control_targets"), dtype=np.float64)
-    target = checked_points(points).astype(np.float64).reshape(-1, 2)
+    if not 0 < kernel_aspect < np.inf:
+        raise ArgumentError(f"kernel_aspect: expected a number above 0, got {kernel_aspect}")
+    frame = np.array([1.0, kernel_aspect])
+    targets = np.ascontiguousarray(checked_points(control_targets, "control_targets") * frame, np.float64)
+    target = checked_points(points).astype(np.float64).reshape(-1, 2) * frame
     rows = np.concatenate([_radial(target, targets), np.ones((len(target), 1)), target], axis=1)
     return np.asarray(rows @ _spline_from_values(targets.tobytes()), np.float64)

@@ -138,13 +138,15 @@ class Rectifier:
         if applied:
             size = self._size or self._natural_size(float(text_height), float(text_length))
             factor = supersampling(float(text_height), size[0])
-            crop = sample_original(image, theta, size, supersample=factor)
+            aspect = self.spec.kernel_aspect
+            crop = sample_original(image, theta, size, kernel_aspect=aspect, supersample=factor)
         return Rectified(
             image=crop,
             applied=applied,
             score=float(score),
             theta=theta,
             source_size=(image.shape[0], image.shape[1]),
+            kernel_aspect=self.spec.kernel_aspect,
         )
 
     def _natural_size(self, text_height: float, text_length: float) -> Size:

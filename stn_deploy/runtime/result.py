@@ -27,6 +27,7 @@ class Rectified:
     score: in [0, 1], whether rectification helps.
     theta: (K, 2) float32, source control points of the output's edges, normalised over the source.
     source_size: height and width of the original, pixels.
+    kernel_aspect: of the spline, see `stn_deploy.geometry.thin_plate_basis`.
     """
 
     image: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Rectified:
     score: float
     theta: NDArray[np.float32]
     source_size: Size
+    kernel_aspect: float
 
     def to_source(self, points: ArrayLike) -> FloatArray:
         """Where points of the result lie in the original.
@@ -50,7 +52,7 @@ class Rectified:
         if not self.applied:
             return array.astype(np.float64)
         target = normalised_from_pixels(array.astype(np.float64), self.image.shape[:2])
-        source = self._source_from_target(target.reshape(-1, 2))
+        source = self.source_from_target(target.reshape(-1, 2))
         return pixels_from_normalised(source, self.source_size).reshape(array.shape)
 
     def to_rectified(self, points: ArrayLike) -> FloatArray:
@@ -70,9 +72,11 @@ class Rectified:
         if not self.applied:
             return array.astype(np.float64)
         source = normalised_from_pixels(array.astype(np.float64), self.source_size)
-        target = invert_map(self._source_from_target, source.reshape(-1, 2))
+        target = invert_map(self.source_from_target, source.reshape(-1, 2))
         return pixels_from_normalised(target, self.image.shape[:2]).reshape(array.shape)
 
-    def _source_from_target(self, target: FloatArray) -> NDArray[np.float64]:
-        basis = thin_plate_basis(control_point_targets(len(self.theta)), target)
+    def source_from_target(self, target: FloatArray) -> NDArray[np.float64]:
+        """The transform itself: normalised source points (P, 2) of normalised target points (P, 2)."""
+        targets = control_point_targets(len(self.theta))
+        basis = thin_plate_basis(targets, target, kernel_aspect=self.kernel_aspect)
         return np.asarray(basis @ self.theta.astype(np.float64))

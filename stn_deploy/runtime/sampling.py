@@ -21,13 +21,14 @@ _LARGEST_FACTOR = 8
 
 
 @lru_cache(maxsize=64)
-def _exact_basis(control_points: int, size: Size) -> NDArray[np.float32]:
-    basis = thin_plate_basis(control_point_targets(control_points), target_points(size))
+def _exact_basis(control_points: int, size: Size, kernel_aspect: float) -> NDArray[np.float32]:
+    targets = control_point_targets(control_points)
+    basis = thin_plate_basis(targets, target_points(size), kernel_aspect=kernel_aspect)
     return basis.astype(np.float32)
 
 
 @lru_cache(maxsize=512)
-def _lattice_basis(control_points: int, size: Size) -> tuple[NDArray[np.float32], Size]:
+def _lattice_basis(control_points: int, size: Size, kernel_aspect: float) -> tuple[NDArray[np.float32], Size]:
     """Basis at the nodes of a lattice that reaches two cells past V on each side, and the lattice's shape.
 
     Node i lies at the middle of cell i, which is where cv2.resize puts the samples of a small image.
@@ -38,16 +39,19 @@ def _lattice_basis(control_points: int, size: Size) -> tuple[NDArray[np.float32]
         for n, length in zip(shape, size, strict=True)
     ]
     nodes = np.stack(np.meshgrid(axes[1], axes[0]), axis=-1).reshape(-1, 2)
-    basis = thin_plate_basis(control_point_targets(control_points), nodes).astype(np.float32)
-    return basis, (shape[0], shape[1])
+    basis = thin_plate_basis(control_point_targets(control_points), nodes, kernel_aspect=kernel_aspect)
+    return basis.astype(np.float32), (shape[0], shape[1])
 
 
-def source_grid(theta: NDArray[np.float32], size: Size, *, exact: bool | None = None) -> NDArray[np.float32]:
+def source_grid(
+    theta: NDArray[np.float32], size: Size, *, kernel_aspect: float = 1.0, exact: bool | None = None
+) -> NDArray[np.float32]:
     """Normalised source coordinates of each pixel of V.
 
     Args:
         theta: (K, 2), normalised.
         size: height and width of V, pixels.
+        kernel_aspect: of the spline, see `stn_deploy.geometry.thin_plate_basis`.
         exact: True evaluates the spline at each pixel; False on a lattice of 8 pixels, joined by cubic
             interpolation (within 0.05 pixels for text lines); None takes the faster one for the size.
     Returns:
@@ -55,8 +59,8 @@ def source_grid(theta: NDArray[np.float32], size: Size, *, exact: bool | None = 
     """
     height, width = size
     if exact or (exact is None and height * width < _EXACT_BELOW):
-        return (_exact_basis(len(theta), size) @ theta).reshape(height, width, 2)
-    basis, shape = _lattice_basis(len(theta), size)
+        return (_exact_basis(len(theta), size, kernel_aspect) @ theta).reshape(height, width, 2)
+    basis, shape = _lattice_basis(len(theta), size, kernel_aspect)
     nodes = (basis @ theta).reshape(*shape, 2)
     grid = cv2.resize(nodes, (shape[1] * _CELL, shape[0] * _CELL), interpolation=cv2.INTER_CUBIC)
     return np.asarray(grid[2 * _CELL :][:height, 2 * _CELL :][:, :width], np.float32)
@@ -67,6 +71,7 @@ def sample_original(
     theta: NDArray[np.float32],
     size: Size,
     *,
+    kernel_aspect: float = 1.0,
     supersample: int = 1,
     exact: bool | None = None,
 ) -> NDArray[np.uint8]:
@@ -78,13 +83,13 @@ def sample_original(
         size: height and width of the crop, pixels.
         supersample: samples per output pixel along each axis; their mean is taken. Above 1 it keeps large
             text from aliasing when the crop is much smaller.
-        exact: see `source_grid`.
+        kernel_aspect, exact: see `source_grid`.
     Returns:
         (h, w, 3) uint8. Where a coordinate is not finite: 0.
     """
     rows, columns = size[0] * supersample, size[1] * supersample
     height, width = image.shape[:2]
-    grid = source_grid(theta, (rows, columns), exact=exact)
+    grid = source_grid(theta, (rows, columns), kernel_aspect=kernel_aspect, exact=exact)
     # remap counts pixel centres, we count edges: half a pixel apart.
     maps = (grid + 1) * np.array([width / 2, height / 2], np.float32) - np.float32(0.5)
     finite = bool(np.isfinite(theta).all())

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.geometry import control_point_targets, pixels_from_normalised, thin_plate_basis
+from stn_deploy.data import as_bgr
+from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.result import Rectified
 
 _CELL_HEIGHT, _CELL_WIDTH, _LABEL, _GAP = 200, 420, 26, 14
@@ -44,14 +45,13 @@ def draw_grid(
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     canvas = np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
-    count = len(result.theta)
     along, steps = np.linspace(-1, 1, 41), range(2)
     for axis in steps:
         for place in np.linspace(-1, 1, lines[axis] + 1):
             line = np.stack([along, np.full_like(along, place)], axis=1)
-            source = thin_plate_basis(control_point_targets(count), line if axis == 0 else line[:, ::-1])
+            source = result.source_from_target(line if axis == 0 else line[:, ::-1])
             colour = _EDGE if abs(place) == 1 else _GRID
-            _polyline(canvas, source @ result.theta, colour)
+            _polyline(canvas, source, colour)
     for x, y in pixels_from_normalised(result.theta, canvas.shape[:2]):
         cv2.circle(canvas, (round(float(x)), round(float(y))), 3, _POINT, -1, cv2.LINE_AA)
     return canvas
@@ -65,31 +65,32 @@ def _polyline(canvas: NDArray[np.uint8], points: NDArray[np.floating], colour: t
 
 def before_after_sheet(rows: Sequence[SheetRow]) -> NDArray[np.uint8]:
     """All rows under each other, (h, w, 3) uint8: the source on the left, the result on the right."""
-    row_height = _CELL_HEIGHT + _LABEL + _GAP
-    sheet = np.full((_LABEL + _GAP + row_height * len(rows), 2 * _CELL_WIDTH + 3 * _GAP, 3), 255, np.uint8)
-    lefts = (_GAP, _CELL_WIDTH + 2 * _GAP)
+    # An untouched crop shows no grid: nothing was sampled.
+    cells = [
+        (_fit(draw_grid(row.image, row.result) if row.result.applied else row.image), _fit(row.result.image))
+        for row in rows
+    ]
+    heights = [max(len(before), len(after)) for before, after in cells]
+    total = _LABEL + _GAP + sum(heights) + (_LABEL + _GAP) * len(rows)
+    sheet = np.full((total, 2 * _CELL_WIDTH + 3 * _GAP, 3), 255, np.uint8)
+    lefts, top = (_GAP, _CELL_WIDTH + 2 * _GAP), _LABEL + _GAP
     for left, title in zip(lefts, _COLUMNS, strict=True):
         _write(sheet, title, left, _LABEL - 6)
-    for index, row in enumerate(rows):
-        top = _LABEL + _GAP + index * row_height
-        # An untouched crop shows no grid: nothing was sampled.
-        before = draw_grid(row.image, row.result) if row.result.applied else row.image
-        for left, picture, text in zip(lefts, (before, row.result.image), (row.label, row.note), strict=True):
-            _paste(sheet, picture, left, top)
-            _write(sheet, text, left, top + _CELL_HEIGHT + 18)
+    for row, pictures, height in zip(rows, cells, heights, strict=True):
+        for left, picture, text in zip(lefts, pictures, (row.label, row.note), strict=True):
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            _write(sheet, text, left, top + height + 18)
+        top += height + _LABEL + _GAP
     return sheet
 
 
-def _paste(sheet: NDArray[np.uint8], picture: NDArray[np.uint8], left: int, top: int) -> None:
-    """Fit a picture into its cell; small ones are enlarged up to four times."""
+def _fit(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture at the size of its cell; small ones are enlarged up to four times."""
     height, width = picture.shape[:2]
     factor = min(_CELL_HEIGHT / height, _CELL_WIDTH / width, 4.0)
     size = (max(1, int(width * factor)), max(1, int(height * factor)))
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    fitted = cv2.resize(picture, size, interpolation=interpolation)
-    if fitted.ndim == 2:
-        fitted = cv2.cvtColor(fitted, cv2.COLOR_GRAY2BGR)
-    sheet[top : top + size[1], left : left + size[0]] = fitted[:, :, :3]
+    return np.asarray(cv2.resize(as_bgr(picture), size, interpolation=interpolation), np.uint8)
 
 
 def _write(sheet: NDArray[np.uint8], text: str, left: int, baseline: int) -> None:

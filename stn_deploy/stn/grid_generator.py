@@ -44,10 +44,15 @@ class GridGenerator(nn.Module):
         return cls(torch.from_numpy(affine_basis(target_points(output_size))), output_size)
 
     @classmethod
-    def thin_plate_spline(cls, output_size: Size, control_points: int = 20) -> GridGenerator:
-        """Grid of thin-plate splines; theta is (n, K, 2): the source position of each control point."""
+    def thin_plate_spline(
+        cls, output_size: Size, control_points: int = 20, *, kernel_aspect: float = 1.0
+    ) -> GridGenerator:
+        """Grid of thin-plate splines; theta is (n, K, 2): the source position of each control point.
+
+        kernel_aspect: see `stn_deploy.geometry.thin_plate_basis`.
+        """
         targets = control_point_targets(control_points)
-        basis = thin_plate_basis(targets, target_points(output_size))
+        basis = thin_plate_basis(targets, target_points(output_size), kernel_aspect=kernel_aspect)
         return cls(torch.from_numpy(basis), output_size)
 
     def forward(self, theta: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The score is one half exactly where tilt, sag or taper reach their limits, whatever the size of the image."""
+"""The score is one half exactly where tilt, sag or taper reach their limits, at every size of the image."""
 
 from __future__ import annotations
 

@@ -113,13 +113,13 @@ def test_long_text_is_drawn_smaller_not_cut() -> None:
 
 def test_real_pixels_become_flat_text_without_a_shift() -> None:
     """A dot painted into a photographed quadrilateral is found where the quadrilateral says."""
-    quad = np.array([[30, 20], [150, 44], [140, 92], [22, 70]], np.float32)
-    image = np.full((120, 180, 3), 255, np.uint8)
+    quad = np.array([[90, 60], [450, 132], [420, 276], [66, 210]], np.float32)
+    image = np.full((360, 540, 3), 255, np.uint8)
     place_on_text = np.array([[0.25, 0.4]])  # parts of the width and of the height
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     spot = cv2.perspectiveTransform(place_on_text[None], cv2.getPerspectiveTransform(unit, quad))[0, 0]
     cv2.circle(
-        image, tuple(int(v) for v in np.round((spot - 0.5) * 256)), 4 * 256, (0, 0, 0), -1, cv2.LINE_AA, 8
+        image, tuple(int(v) for v in np.round((spot - 0.5) * 256)), 12 * 256, (0, 0, 0), -1, cv2.LINE_AA, 8
     )
     flat = flat_from_quad(image, quad, "dot")
     assert flat.texture is not None

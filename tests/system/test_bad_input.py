@@ -118,14 +118,19 @@ def damaged_models() -> dict[str, tuple[bytes, str]]:
         "not a model": (b"hello, this is a text file\n" * 50, "not an .onnx file, or damaged"),
         "truncated": (whole[: len(whole) // 2], "damaged"),
         "one bit flipped": (bytes(flipped), "damaged"),
-        "another program's model": (b"".join(f.whole for f in wire.fields(whole) if f.number != 14), "stn-deploy export"),
+        "another program's model": (
+            b"".join(f.whole for f in wire.fields(whole) if f.number != 14),
+            "stn-deploy export",
+        ),
         "spec without fields": (foreign, "metadata is damaged"),
         "newer format": (newer, "format version 99 is newer than 1"),
     }
 
 
 @pytest.mark.parametrize("kind", damaged_models() if DEFAULT_MODEL.exists() else [])
-def test_a_model_that_cannot_be_trusted_is_refused(run: Run, photographs: Path, tmp_path: Path, kind: str) -> None:
+def test_a_model_that_cannot_be_trusted_is_refused(
+    run: Run, photographs: Path, tmp_path: Path, kind: str
+) -> None:
     data, message = damaged_models()[kind]
     (tmp_path / "model.onnx").write_bytes(data)
     for command in (["rectify", photographs, "-o", "out", "--model", "model.onnx"], ["info", "model.onnx"]):
@@ -137,7 +142,9 @@ def test_a_model_that_cannot_be_trusted_is_refused(run: Run, photographs: Path, 
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_a_dataset_without_a_column_is_refused(run: Run, photographs: Path, tmp_path: Path, as_zip: bool) -> None:
+def test_a_dataset_without_a_column_is_refused(
+    run: Run, photographs: Path, tmp_path: Path, as_zip: bool
+) -> None:
     (photographs / "labels.tsv").write_text("file\tlabel\na_first.jpg\tBakery\n")
     dataset = photographs
     if as_zip:

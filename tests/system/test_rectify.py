@@ -48,7 +48,9 @@ def test_names_folders_and_formats_are_kept(run: Run, tmp_path: Path, arch: np.n
 
 
 def test_fixed_size_threshold_and_json(run: Run, tmp_path: Path) -> None:
-    done = run("rectify", SAMPLES / "straight_1.jpg", "-o", "out", "--threshold", 0, "--size", "32x100", "--json")
+    done = run(
+        "rectify", SAMPLES / "straight_1.jpg", "-o", "out", "--threshold", 0, "--size", "32x100", "--json"
+    )
     assert done.returncode == 0, done.stderr
     (line,) = json.loads(done.stdout)
     assert line["applied"] is True

@@ -1,0 +1,87 @@
+"""The lattice that makes large grids fast gives the grid of the spline, for every text line that there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stn_deploy.geometry import control_point_targets, normalised_from_pixels, target_points, thin_plate_basis
+from stn_deploy.runtime.sampling import sample_original, source_grid, supersampling
+from stn_deploy.training.bends import Arc
+from stn_deploy.training.scene import place
+from stn_deploy.training.warp import Warp, random_warp, rotation
+from tests.pictures import smooth
+from tests.tolerances import LATTICE, POINT
+
+
+def warps() -> dict[str, Warp]:
+    """Arcs up to 120 degrees and what training draws, but for the strongest arcs."""
+    found = {
+        f"arc {degrees}": Warp(
+            length=length,
+            bend=Arc(angle=np.radians(degrees), length=length),
+            scene_from_bent=rotation(np.radians(degrees / 5)),
+        )
+        for degrees, length in ((20, 2.0), (-60, 3.5), (90, 5.0), (120, 4.0), (-120, 9.0))
+    }
+    for seed in range(40):
+        warp = random_warp(np.random.default_rng(seed), 1.2 + seed * 0.2)
+        if not isinstance(warp.bend, Arc) or abs(warp.bend.angle) < np.radians(120):
+            found[f"seed {seed}"] = warp
+    return found
+
+
+@pytest.mark.parametrize("size", [(48, 65), (48, 171), (48, 640), (31, 333), (96, 300)], ids=str)
+def test_the_lattice_is_within_a_tenth_of_a_pixel(size: tuple[int, int]) -> None:
+    for name, warp in warps().items():
+        placement = place(warp, text_height=48, margins=np.full(4, 0.3))
+        points = (warp.control_points(20) - placement.origin) * placement.scale
+        theta = normalised_from_pixels(points, placement.size).astype(np.float32)
+        coarse, exact = (source_grid(theta, size, exact=exact) for exact in (False, True))
+        assert coarse.shape == exact.shape == (*size, 2)
+        off = np.abs(coarse - exact) * np.array(placement.size[::-1]) / 2
+        assert off.max() < LATTICE, name
+
+
+@pytest.mark.parametrize("size", [(4, 4), (9, 31), (48, 200)], ids=str)
+def test_the_exact_grid_is_the_spline_at_the_pixel_centres(size: tuple[int, int]) -> None:
+    theta = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
+    expected = thin_plate_basis(control_point_targets(20), target_points(size)) @ theta
+    assert np.abs(source_grid(theta, size, exact=True).reshape(-1, 2) - expected).max() < 10 * POINT
+
+
+def test_the_identity_is_exact_on_the_lattice_too() -> None:
+    identity = control_point_targets(20).astype(np.float32)
+    grid = source_grid(identity, (50, 203), exact=False)
+    assert np.abs(grid.reshape(-1, 2) - target_points((50, 203))).max() < 10 * POINT
+    image = smooth(50, 203)
+    assert np.abs(sample_original(image, identity, (50, 203), exact=False).astype(int) - image).max() <= 1
+
+
+def test_small_outputs_are_exact_by_default_and_large_ones_are_not() -> None:
+    theta = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
+    for size, exact in (((32, 100), True), ((48, 400), False)):
+        assert np.array_equal(source_grid(theta, size), source_grid(theta, size, exact=exact))
+        assert not np.array_equal(source_grid(theta, size), source_grid(theta, size, exact=not exact))
+
+
+def test_fine_stripes_become_their_mean_when_text_is_made_much_smaller() -> None:
+    """Without supersampling, one pixel in eight would be picked, and stripes would stay stripes."""
+    image = np.zeros((240, 720, 3), np.uint8)
+    image[:, ::3] = 255
+    identity = control_point_targets(20).astype(np.float32)
+    factor = supersampling(240, 30)
+    assert factor == 8
+    plain = sample_original(image, identity, (30, 90))
+    fine = sample_original(image, identity, (30, 90), supersample=factor)
+    assert fine.shape == plain.shape == (30, 90, 3)
+    assert plain.std() > 50
+    assert fine.std() < 1
+    assert abs(fine.mean() - 85) < 1
+
+
+@pytest.mark.parametrize(
+    ("text_height", "height", "factor"), [(48, 48, 1), (10, 48, 1), (71, 48, 1), (73, 48, 2), (9e9, 4, 8)]
+)
+def test_supersampling_follows_the_reduction(text_height: float, height: int, factor: int) -> None:
+    assert supersampling(text_height, height) == factor

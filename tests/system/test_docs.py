@@ -1,0 +1,82 @@
+"""Every ``stn-deploy`` command and the Python example in the documents run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.system.conftest import ROOT, SAMPLES, Run
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> list[list[str]]:
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("stn-deploy ")]
+
+
+def make_inputs(folder: Path) -> None:
+    """What the documents speak of: photo.jpg, crops/ with labels and quads, more/."""
+    for name in ("crops", "more"):
+        (folder / name).mkdir()
+    (folder / "photo.jpg").write_bytes((SAMPLES / "arch.jpg").read_bytes())
+    flag = cv2.imread(str(SAMPLES / "flag.jpg"))
+    assert flag is not None
+    assert cv2.imwrite(str(folder / "more" / "other.png"), flag)
+    rows = ["file\ttext\tquad"]
+    for index in range(12):
+        source = SAMPLES / f"straight_{index % 2 + 1}.jpg"
+        image = cv2.imread(str(source))
+        assert image is not None
+        height, width = image.shape[:2]
+        (folder / "crops" / f"{index}.jpg").write_bytes(source.read_bytes())
+        word = ("Entrance", "Room 214")[index % 2]
+        quad = f"8,8,{width - 8},8,{width - 8},{height - 8},8,{height - 8}"
+        rows.append(f"{index}.jpg\t{word}\t{quad}")
+    (folder / "crops" / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_the_commands_of_a_page_run_in_their_order(page: str, run: Run, tmp_path: Path) -> None:
+    make_inputs(tmp_path)
+    found = commands(page)
+    assert found, f"no command in {page}"
+    for arguments in found:
+        if arguments[0] == "evaluate":
+            pytest.importorskip("tesserocr", reason="evaluate needs the extra ocr")
+        done = run(*arguments)
+        assert done.returncode == 0, f"{page}: stn-deploy {shlex.join(arguments)}\n{done.stderr}"
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("README.md", "python")
+    names: dict[str, object] = {"my_ocr": lambda image: f"{image.shape}"}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["text"]
+    assert np.asarray(names["box"]).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/artifact.md", "docker/README.md"]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    missing = [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()]
+    assert missing == []
+
+
+def test_make_targets_named_in_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"^make ([a-z]+)", "\n".join(blocks("README.md", "sh")), re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
