@@ -18,12 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("rectify")(rectify.command)
-app.command("evaluate")(evaluate.command)
-app.command("info")(info.command)
-app.command("train")(train.command)
-app.command("export")(export.command)
-app.command("verify")(verify.command)
+app.command("rectify", short_help="Straighten files, folders or patterns.")(rectify.command)
+app.command("evaluate", short_help="Word accuracy, raw and rectified.")(evaluate.command)
+app.command("info", short_help="What is inside an exported rectifier.")(info.command)
+app.command("train", short_help="Render words and train a rectifier.")(train.command)
+app.command("export", short_help="Checkpoint to .onnx, verified.")(export.command)
+app.command("verify", short_help="The same numbers on every path?")(verify.command)
 
 
 @app.callback(invoke_without_command=True)

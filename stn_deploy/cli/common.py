@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, MissingDependency
 
 output = Console()
 """Results."""
@@ -37,6 +39,19 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
             f"--size: expected HEIGHTxWIDTH in pixels, each 1 to 8192, such as 32x100; got {text!r}"
         )
     return int(matched[1]), int(matched[2])
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Imports inside that fail name the extra that would have installed the package.
+
+    Raises:
+        MissingDependency: a module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of(error.name or "a package", extra) from error
 
 
 def progress_bar(*, counted: bool = True) -> Progress:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stn_deploy.cli.common import output, parse_size
+from stn_deploy.cli.common import needs, output, parse_size
 
 
 def command(
@@ -17,13 +17,10 @@ def command(
 ) -> None:
     """Write a rectifier as one .onnx file and compare it with the checkpoint."""
     from stn_deploy.cli.verify import print_comparisons
-    from stn_deploy.errors import MissingDependency
 
-    try:
+    with needs("export"):
         from stn_deploy.export import export_rectifier, verify
         from stn_deploy.training import load_checkpoint
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of(error.name or "a package", "export") from error
 
     spec = export_rectifier(load_checkpoint(checkpoint), to, output_size=parse_size(size))
     output.print(f"wrote {to} ({to.stat().st_size / 1e6:.2f} MB, digest {spec.digest[:12]})", highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stn_deploy.cli.common import errors, output, progress_bar
+from stn_deploy.cli.common import errors, needs, output, progress_bar
 
 
 def command(
@@ -24,7 +24,9 @@ def command(
 ) -> None:
     """Train a rectifier: render words, then learn their control points."""
     from stn_deploy.data import open_dataset
-    from stn_deploy.training import find_recipe, load_real_words, train
+
+    with needs("train"):
+        from stn_deploy.training import find_recipe, load_real_words, train
 
     settings = find_recipe(recipe)
     words = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from stn_deploy.cli.common import output, print_json
+from stn_deploy.cli.common import needs, output, print_json
 
 if TYPE_CHECKING:
     from stn_deploy.export import Comparison
@@ -26,13 +26,10 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Compare torch, the full graph and the split CPU path; exit status 1 beyond tolerance."""
-    from stn_deploy.errors import MissingDependency
     from stn_deploy.runtime import DEFAULT_MODEL
 
-    try:
+    with needs("export"):
         from stn_deploy.export import verify
-    except ModuleNotFoundError as error:
-        raise MissingDependency.of(error.name or "a package", "export") from error
 
     comparisons = verify(DEFAULT_MODEL if model is None else model, checkpoint=checkpoint)
     if json_:

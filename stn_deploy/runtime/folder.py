@@ -12,7 +12,6 @@ from typing import Any, TextIO
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image
 from stn_deploy.errors import ImageError, OutputError
@@ -21,8 +20,6 @@ from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
 
 LINES = "rectified.jsonl"
-_BATCH = 32
-_BATCH_PIXELS = 8_000_000
 _LOSSLESS = ".png"
 _WRITABLE = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -33,7 +30,7 @@ class FileResult:
 
     source: the input. output: the file written under the output folder, None after an error.
     result: the rectifier's, with ``image`` holding the crop; None after an error. error: what went wrong.
-    milliseconds: of rectification, decoding and writing not counted; the mean over the files of its batch.
+    milliseconds: of rectification, decoding and writing not counted.
     """
 
     source: FoundImage
@@ -124,43 +121,21 @@ def _write_line(lines: TextIO, result: FileResult) -> None:
 def _results(
     found: Sequence[FoundImage], rectifier: Rectifier, output: Path, max_megapixels: float
 ) -> Iterator[FileResult]:
-    names: set[Path] = {image.relative for image in found}
-    for batch in _decoded(found, max_megapixels):
-        images = [image for image in (loaded for _, loaded in batch) if isinstance(image, np.ndarray)]
-        started = time.perf_counter()
-        results = iter(rectifier(images))
-        milliseconds = (time.perf_counter() - started) * 1e3 / max(len(images), 1)
-        for source, loaded in batch:
-            if isinstance(loaded, ImageError):
-                yield FileResult(source=source, error=str(loaded))
-                continue
-            result = next(results)
-            try:
-                written = _write(source, result, output, names)
-            except OSError as error:
-                raise _output_error(output / source.relative, error) from error
-            yield FileResult(source=source, output=written, result=result, milliseconds=milliseconds)
-
-
-def _decoded(
-    found: Sequence[FoundImage], max_megapixels: float
-) -> Iterator[list[tuple[FoundImage, NDArray[np.uint8] | ImageError]]]:
-    """Batches of decoded files (or their errors), bounded in number and in pixels."""
-    batch: list[tuple[FoundImage, NDArray[np.uint8] | ImageError]] = []
-    pixels = 0
+    names = {image.relative for image in found}
     for source in found:
         try:
             image = read_image(source.path, max_megapixels=max_megapixels)
         except ImageError as error:
-            batch.append((source, error))
-        else:
-            batch.append((source, image))
-            pixels += image.shape[0] * image.shape[1]
-        if len(batch) == _BATCH or pixels > _BATCH_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
+            yield FileResult(source=source, error=str(error))
+            continue
+        started = time.perf_counter()
+        result = rectifier(image)
+        milliseconds = (time.perf_counter() - started) * 1e3
+        try:
+            written = _write(source, result, output, names)
+        except OSError as error:
+            raise _output_error(output / source.relative, error) from error
+        yield FileResult(source=source, output=written, result=result, milliseconds=milliseconds)
 
 
 def _write(source: FoundImage, result: Rectified, output: Path, names: set[Path]) -> Path:

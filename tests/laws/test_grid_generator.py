@@ -27,11 +27,14 @@ def test_the_affine_grid_is_that_of_torch(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("count", [4, 20])
-def test_the_thin_plate_grid_is_the_spline_at_the_pixel_centres(size: tuple[int, int], count: int) -> None:
+@pytest.mark.parametrize(("count", "aspect"), [(4, 1.0), (20, 1.0), (14, 0.15)])
+def test_the_thin_plate_grid_is_the_spline_at_the_pixel_centres(
+    size: tuple[int, int], count: int, aspect: float
+) -> None:
     theta = random_theta(count)
-    grid = GridGenerator.thin_plate_spline(size, count)(theta)
-    expected = thin_plate_basis(control_point_targets(count), target_points(size)) @ theta.double().numpy()
+    grid = GridGenerator.thin_plate_spline(size, count, kernel_aspect=aspect)(theta)
+    basis = thin_plate_basis(control_point_targets(count), target_points(size), kernel_aspect=aspect)
+    expected = basis @ theta.double().numpy()
     assert grid.shape == (3, *size, 2)
     assert np.abs(grid.numpy() - expected.reshape(grid.shape)).max() < 4 * POINT  # values up to 4
 

@@ -28,7 +28,7 @@ WARPS = {
     "in perspective": Warp(
         length=LENGTH,
         scene_from_bent=rotation(-0.2)
-        @ perspective(0.15, 0.0, np.array([LENGTH / 2, 0.5]))
+        @ perspective(0.25, 0.0, np.array([LENGTH / 2, 0.5]))
         @ squeeze(0.8, 0.1),
     ),
     "arc up": Warp(length=LENGTH, bend=Arc(angle=np.radians(60), length=LENGTH)),
@@ -50,7 +50,9 @@ def plain_scene(warp: Warp, *, text_height: float = 60.0, flat: FlatText = FLAT)
 def straightened(scene: Scene, size: tuple[int, int]) -> np.ndarray:
     """The scene sampled by its own truth, as coverage (255 where there is ink)."""
     theta = normalised_from_pixels(scene.points, scene.image.shape[:2]).astype(np.float32)
-    return 255 - sample_original(scene.image, theta, size)[..., 0].astype(np.float32)
+    return 255 - sample_original(scene.image, theta, size, kernel_aspect=0.15, exact=True)[..., 0].astype(
+        np.float32
+    )
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

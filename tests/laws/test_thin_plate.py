@@ -9,7 +9,9 @@ from scipy.interpolate import RBFInterpolator
 
 from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import control_point_targets, target_points, thin_plate_basis
-from tests.tolerances import FLOAT64
+from stn_deploy.training.bends import Arc
+from stn_deploy.training.warp import Warp
+from tests.tolerances import ARC, FLOAT64
 
 SCATTERED = np.random.default_rng(4).uniform([-1, -0.4], [1, 1.3], (7, 2))
 CONTROLS = {
@@ -20,31 +22,62 @@ CONTROLS = {
 }
 POINTS = np.concatenate([target_points((7, 12)), np.random.default_rng(2).uniform(-2.5, 2.5, (40, 2))])
 
+each_aspect = pytest.mark.parametrize("aspect", [1.0, 0.15, 2.5])
 each_control = pytest.mark.parametrize("controls", CONTROLS.values(), ids=CONTROLS)
 
 
+@each_aspect
 @each_control
-def test_it_is_the_spline_of_scipy(controls: NDArray[np.float64]) -> None:
+def test_it_is_the_spline_of_scipy(controls: NDArray[np.float64], aspect: float) -> None:
     values = np.random.default_rng(1).normal(size=(len(controls), 2))
-    oracle = RBFInterpolator(controls, values, kernel="thin_plate_spline", degree=1)
-    assert np.abs(thin_plate_basis(controls, POINTS) @ values - oracle(POINTS)).max() < FLOAT64
+    frame = [1, aspect]
+    oracle = RBFInterpolator(controls * frame, values, kernel="thin_plate_spline", degree=1)
+    basis = thin_plate_basis(controls, POINTS, kernel_aspect=aspect)
+    assert np.abs(basis @ values - oracle(POINTS * frame)).max() < FLOAT64
 
 
+def test_the_plain_spline_is_the_default() -> None:
+    assert np.array_equal(
+        thin_plate_basis(SCATTERED, POINTS), thin_plate_basis(SCATTERED, POINTS, kernel_aspect=1.0)
+    )
+
+
+@each_aspect
 @each_control
-def test_it_passes_through_its_control_points(controls: NDArray[np.float64]) -> None:
-    assert np.abs(thin_plate_basis(controls, controls) - np.eye(len(controls))).max() < FLOAT64
+def test_it_passes_through_its_control_points(controls: NDArray[np.float64], aspect: float) -> None:
+    basis = thin_plate_basis(controls, controls, kernel_aspect=aspect)
+    assert np.abs(basis - np.eye(len(controls))).max() < FLOAT64
 
 
+@each_aspect
 @each_control
-def test_it_reproduces_affine_maps(controls: NDArray[np.float64]) -> None:
+def test_it_reproduces_affine_maps(controls: NDArray[np.float64], aspect: float) -> None:
     matrix, shift = np.array([[0.7, -0.4], [0.2, 1.3]]), [0.3, -0.8]
-    bent = thin_plate_basis(controls, POINTS) @ (controls @ matrix + shift)
+    bent = thin_plate_basis(controls, POINTS, kernel_aspect=aspect) @ (controls @ matrix + shift)
     assert np.abs(bent - (POINTS @ matrix + shift)).max() < FLOAT64
 
 
+@each_aspect
 @each_control
-def test_the_rows_of_the_basis_sum_to_one(controls: NDArray[np.float64]) -> None:
-    assert np.abs(thin_plate_basis(controls, POINTS).sum(axis=1) - 1).max() < FLOAT64
+def test_the_rows_of_the_basis_sum_to_one(controls: NDArray[np.float64], aspect: float) -> None:
+    basis = thin_plate_basis(controls, POINTS, kernel_aspect=aspect)
+    assert np.abs(basis.sum(axis=1) - 1).max() < FLOAT64
+
+
+@pytest.mark.parametrize("length", [2.5, 5.0, 9.0])
+@pytest.mark.parametrize("degrees", [60, 120, -90])
+def test_in_a_frame_shaped_like_text_the_spline_follows_an_arc(degrees: float, length: float) -> None:
+    """Between its two rows of control points too; the plain spline sags there."""
+    warp = Warp(length=length, bend=Arc(angle=np.radians(degrees), length=length))
+    target = target_points((24, 120))
+    truth = warp.scene_from_flat(target * [length / 2, 0.5])  # text heights
+
+    def error(aspect: float) -> float:
+        basis = thin_plate_basis(control_point_targets(20), target, kernel_aspect=aspect)
+        return float(np.linalg.norm(basis @ warp.control_points(20) - truth, axis=1).max())
+
+    assert error(0.15) < ARC
+    assert error(1.0) > 2 * error(0.15)
 
 
 def test_it_bends_least_of_all_interpolants() -> None:
@@ -99,6 +132,12 @@ def test_an_odd_or_too_small_number_of_control_points_is_refused(count: int) -> 
 def test_control_points_that_define_no_spline_are_refused(controls: list[list[float]]) -> None:
     with pytest.raises(ArgumentError, match="expected distinct points that are not all on one line"):
         thin_plate_basis(controls, [[0, 0]])
+
+
+@pytest.mark.parametrize("aspect", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_frame_without_height_is_refused(aspect: float) -> None:
+    with pytest.raises(ArgumentError, match="kernel_aspect: expected a number above 0"):
+        thin_plate_basis(SCATTERED, [[0, 0]], kernel_aspect=aspect)
 
 
 def test_control_points_of_another_shape_are_refused() -> None:

@@ -67,5 +67,5 @@ def test_a_tensor_that_is_not_there_is_named(model: Path) -> None:
 
 
 def test_a_cut_that_needs_more_inputs_names_them(model: Path) -> None:
-    with pytest.raises(ArtifactError, match="the outputs also need images"):
+    with pytest.raises(ArtifactError, match="the outputs also need extents, images"):
         wire.cut(model.read_bytes(), ["sizes"], ["theta", "score"])

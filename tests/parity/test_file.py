@@ -114,6 +114,7 @@ def test_the_spec_in_the_metadata_is_that_of_the_rectifier(
         "output_size",
         "thumbnail_size",
         "margin",
+        "kernel_aspect",
         "threshold",
         "mean",
         "std",

@@ -1,4 +1,4 @@
-"""The node ThetaGridSample alone: its ONNX function, its torch twin and OpenCV, on kind and on hostile thetas."""
+"""The node ThetaGridSample alone: ONNX function, torch twin and OpenCV, on kind and on hostile thetas."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def test_all_agree_on_text_lines(session: onnxruntime.InferenceSession, pad: int
 
 
 def hostile_thetas() -> dict[str, np.ndarray]:
-    base = control_point_targets(COUNT).astype(np.float32) * 0.8
+    # Nothing near zero, or rounding alone would decide on which side of the image a far point lies.
+    base = (control_point_targets(COUNT) * 0.8 + [0.03, 0.1]).astype(np.float32)
     thetas = {"random, far outside": np.random.default_rng(0).normal(size=(COUNT, 2)).astype(np.float32) * 3}
     for name, factor in (("1e3", 1e3), ("1e20", 1e20), ("-1e20", -1e20)):
         thetas[f"all times {name}"] = base * np.float32(factor)
@@ -131,6 +132,8 @@ def test_the_largest_numbers_give_numbers(session: onnxruntime.InferenceSession,
     """Near the end of float32 the spline may overflow or not, but every engine answers border or black."""
     images = [smooth(21, 37)]
     theta = (control_point_targets(COUNT) * magnitude).astype(np.float32)[None]
-    border = {tuple(pixel) for pixel in images[0].reshape(-1, 3).tolist()} | {(0, 0, 0)}
-    for sampled in (in_torch(images, theta, 3), in_onnx(session, images, theta, 3), in_opencv(images, theta)):
-        assert {tuple(pixel) for pixel in np.round(sampled).astype(int).reshape(-1, 3).tolist()} <= border
+    allowed = {tuple(pixel) for pixel in images[0].reshape(-1, 3).tolist()} | {(0, 0, 0)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        opencv = in_opencv(images, theta)
+    for sampled in (in_torch(images, theta, 3), in_onnx(session, images, theta, 3), opencv):
+        assert {tuple(pixel) for pixel in np.round(sampled).astype(int).reshape(-1, 3).tolist()} <= allowed

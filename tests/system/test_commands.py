@@ -1,0 +1,93 @@
+"""``info``, ``verify``, ``export`` and ``evaluate`` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stn_deploy.runtime import DEFAULT_MODEL
+from tests.system.conftest import ROOT, SAMPLES, Run
+
+BLOCKER = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+from stn_deploy.cli import main
+sys.argv = ["stn-deploy", *{arguments!r}]
+main()
+"""
+
+
+def test_info_shows_the_spec(run: Run) -> None:
+    shown = json.loads(run("info", "--json").stdout)
+    assert shown["bytes"] == DEFAULT_MODEL.stat().st_size
+    assert shown["transform"] == "thin_plate_spline"
+    assert shown["recipe"]["name"] == "default"
+    assert "thumbnail_size" in run("info").stdout
+
+
+def test_verify_finds_the_shipped_rectifier_equal_on_all_paths(run: Run) -> None:
+    done = run("verify", "--json")
+    assert done.returncode == 0, done.stderr
+    compared = json.loads(done.stdout)
+    assert {item["path"] for item in compared} == {"ONNX Runtime, full graph", "ONNX Runtime + OpenCV, split"}
+    for item in compared:
+        assert item["theta"] <= 1e-4
+        assert item["pixels"] <= 1.0
+
+
+def test_evaluate_on_the_samples(run: Run) -> None:
+    pytest.importorskip("tesserocr", reason="evaluate needs the extra ocr")
+    done = run("evaluate", SAMPLES, "--json")
+    if "data is not installed" in done.stderr:
+        pytest.skip("needs Tesseract's English data: apt install tesseract-ocr")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["words"] == len(list(SAMPLES.glob("*.jpg")))
+    assert result["rectified"] >= result["raw"] + 0.3
+    assert result["broken"] == []
+    assert result["gain_interval_95"][0] <= result["gain"] <= result["gain_interval_95"][1]
+
+
+def test_version_is_the_package_s() -> None:
+    from stn_deploy import __version__
+
+    command = [sys.executable, "-m", "stn_deploy.cli", "--version"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == f"stn-deploy {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("blocked", "arguments", "fix"),
+    [
+        (["onnxruntime"], ["rectify", str(SAMPLES), "-o", "out"], "stn-deploy[runtime]"),
+        (["torch"], ["train", "-o", "out"], "stn-deploy[train]"),
+        (["torch"], ["verify"], "stn-deploy[export]"),
+        (["onnx"], ["export", "checkpoint", "-o", "x.onnx"], "stn-deploy[export]"),
+        (["tesserocr", "pytesseract"], ["evaluate", str(SAMPLES)], "stn-deploy[ocr]"),
+    ],
+)
+def test_a_missing_package_names_its_extra(
+    blocked: list[str], arguments: list[str], fix: str, tmp_path: Path
+) -> None:
+    program = BLOCKER.format(blocked=blocked, arguments=arguments)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert fix in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
