@@ -1,0 +1,127 @@
+"""Opening exported files: every damaged, foreign or newer one is refused with its name and a remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from stn_deploy.artifact import METADATA_KEY, check_artifact, read_artifact, wire
+from stn_deploy.errors import ArtifactError
+from stn_deploy.runtime import Rectifier
+
+
+@pytest.fixture(scope="module")
+def data(model: Path) -> bytes:
+    return model.read_bytes()
+
+
+def metadata_start(data: bytes) -> int:
+    """Where the last field of the file, the metadata, begins."""
+    return len(data) - len(list(wire.fields(data))[-1].whole)
+
+
+def test_a_whole_file_is_read(model: Path, data: bytes) -> None:
+    read, spec = read_artifact(model)
+    assert read == data
+    assert spec.control_points == 14
+    assert check_artifact(data) == spec
+
+
+def test_metadata_is_that_of_the_onnx_package(data: bytes) -> None:
+    proto = onnx.load_from_string(data)
+    assert wire.metadata(data) == {item.key: item.value for item in proto.metadata_props}
+
+
+def test_a_truncated_file_is_refused_at_every_length(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    rng = np.random.default_rng(0)
+    start = metadata_start(data)
+    lengths = {0, 1, 2, 5, 20, start - 1, start, start + 1, start + 20, len(data) - 1}
+    for length in sorted(lengths | set(rng.integers(0, len(data), 60).tolist())):
+        path.write_bytes(data[:length])
+        with pytest.raises(ArtifactError, match=r"cut\.onnx: "):
+            read_artifact(path)
+
+
+def test_any_changed_byte_outside_the_metadata_is_found(data: bytes) -> None:
+    rng = np.random.default_rng(1)
+    places = {0, 1, 2, 3, *rng.integers(0, metadata_start(data), 80).tolist()}
+    for place in sorted(places):
+        for flip in (0x01, 0x80):
+            damaged = bytearray(data)
+            damaged[place] ^= flip
+            with pytest.raises(ArtifactError, match=r"^x\.onnx: "):
+                check_artifact(bytes(damaged), name="x.onnx")
+
+
+def test_a_damaged_file_says_so_and_what_to_do(data: bytes) -> None:
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 4
+    with pytest.raises(ArtifactError, match=r"x\.onnx: damaged; its contents hash to .* export it again"):
+        check_artifact(bytes(damaged), name="x.onnx")
+
+
+def test_a_foreign_model_is_refused(data: bytes, tmp_path: Path) -> None:
+    proto = onnx.load_from_string(data)
+    del proto.metadata_props[:]
+    path = tmp_path / "foreign.onnx"
+    onnx.save(proto, path)
+    with pytest.raises(
+        ArtifactError, match=r"foreign\.onnx: expected a rectifier written by stn-deploy export"
+    ):
+        read_artifact(path)
+
+
+def test_a_model_saved_again_by_other_software_is_refused_or_the_same(data: bytes) -> None:
+    """The onnx package keeps all fields but may order them anew; the digest holds or the file is refused."""
+    again = onnx.load_from_string(data).SerializeToString()
+    try:
+        spec = check_artifact(again)
+    except ArtifactError as error:
+        assert "damaged" in str(error)
+    else:
+        assert spec == check_artifact(data)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"PK\x03\x04" + bytes(40), bytes(100), b"\xff" * 50, b"\x0a"], ids=repr
+)
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"other\.onnx: "):
+        read_artifact(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"nothing\.onnx: cannot be read \(No such file"):
+        read_artifact(tmp_path / "nothing.onnx")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_artifact(tmp_path)
+
+
+def test_a_newer_format_is_refused_by_the_rectifier_too(data: bytes, tmp_path: Path) -> None:
+    values = {**json.loads(wire.metadata(data)[METADATA_KEY]), "format_version": 2}
+    path = tmp_path / "newer.onnx"
+    path.write_bytes(wire.with_metadata(data, METADATA_KEY, json.dumps(values)))
+    with pytest.raises(ArtifactError, match=r"newer\.onnx: format version 2 is newer"):
+        Rectifier(path)
+
+
+def test_a_spec_without_digest_is_not_trusted(data: bytes) -> None:
+    spec = dataclasses.replace(check_artifact(data), digest="")
+    with pytest.raises(ArtifactError, match="no digest"):
+        check_artifact(wire.with_metadata(data, METADATA_KEY, spec.to_json()))
+
+
+def test_setting_metadata_replaces_its_key_and_keeps_the_rest(data: bytes) -> None:
+    twice = wire.with_metadata(wire.with_metadata(data, "note", "ä" * 200), "note", "new")
+    assert wire.metadata(twice) == {**wire.metadata(data), "note": "new"}
+    assert wire.digest(twice) == wire.digest(data)
+    assert check_artifact(twice) == check_artifact(data)
+    assert {item.key for item in onnx.load_from_string(twice).metadata_props} == {METADATA_KEY, "note"}
