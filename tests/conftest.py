@@ -45,10 +45,13 @@ def rectifier() -> TextRectifier:
         return torch.rand(like.shape, generator=generator) * (high - low) + low
 
     with torch.no_grad():
+        for name, buffer in built.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(uniform(buffer, -0.4, 0.4))
+            elif name.endswith("running_var"):
+                buffer.copy_(uniform(buffer, 0.3, 1.8))
         for module in built.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.copy_(uniform(module.running_mean, -0.4, 0.4))
-                module.running_var.copy_(uniform(module.running_var, 0.3, 1.8))
                 module.weight.copy_(uniform(module.weight, 0.6, 1.6))
                 module.bias.copy_(uniform(module.bias, -0.3, 0.3))
             elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):

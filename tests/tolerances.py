@@ -29,8 +29,8 @@ PIXEL_ANYWHERE = 1.0
 """Of 255, as the contract has it, between paths that round and whose thetas differ a little as well."""
 
 LATTICE = 0.1
-"""What the grid of large outputs may be off, in source pixels or in steps between samples if those are longer:
-nothing that is seen in a bilinear sample."""
+"""What the grid of large outputs may be off, in source pixels, or in steps between samples where those are
+longer: nothing that is seen in a bilinear sample."""
 
 ARC = 0.04
 """Text heights: what a spline through 20 points leaves of an arc of up to 120 degrees. Letters are cut from

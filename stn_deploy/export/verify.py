@@ -133,7 +133,7 @@ def _split(localiser: OrtLocaliser, spec: RectifierSpec, batch: list[Image]) -> 
     sizes = np.array([image.shape[:2] for image in batch], np.float32)
     theta, score = localiser.localise(np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2)), sizes)
     sampled = [
-        sample_original(image, points, spec.output_size, kernel_aspect=spec.kernel_aspect)
+        sample_original(image, points, spec.output_size, kernel_aspect=spec.kernel_aspect, exact=True)
         for image, points in zip(batch, theta, strict=True)
     ]
     return _Outputs(rectified=np.stack(sampled).astype(np.float32), theta=theta, score=score)

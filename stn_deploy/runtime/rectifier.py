@@ -138,8 +138,14 @@ class Rectifier:
         if applied:
             size = self._size or self._natural_size(float(text_height), float(text_length))
             factor = supersampling(float(text_height), size[0])
-            aspect = self.spec.kernel_aspect
-            crop = sample_original(image, theta, size, kernel_aspect=aspect, supersample=factor)
+            crop = sample_original(
+                image,
+                theta,
+                size,
+                kernel_aspect=self.spec.kernel_aspect,
+                supersample=factor,
+                exact=self._size is not None,
+            )
         return Rectified(
             image=crop,
             applied=applied,

@@ -17,7 +17,13 @@ from stn_deploy.geometry import (
 )
 from tests.tolerances import FLOAT64
 
-CORNERS = {(-1, -1): (0, 0), (1, -1): (90, 0), (-1, 1): (0, 40), (1, 1): (90, 40), (0, 0.5): (45, 30)}
+CORNERS: dict[tuple[float, float], tuple[float, float]] = {
+    (-1, -1): (0, 0),
+    (1, -1): (90, 0),
+    (-1, 1): (0, 40),
+    (1, 1): (90, 40),
+    (0, 0.5): (45, 30),
+}
 
 
 @pytest.mark.parametrize("normalised", CORNERS, ids=str)

@@ -63,7 +63,7 @@ def test_it_is_the_bilinear_sum_of_the_paper(sizes: tuple, padding: str) -> None
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_it_is_the_sampler_of_torch(sizes: tuple, padding: str) -> None:
-    source, grid = random_pair(*sizes, reach=3.0)
+    source, grid = random_pair(sizes[0], sizes[1], reach=3.0)
     expected = F.grid_sample(source, grid, "bilinear", padding, align_corners=False)
     assert torch.equal(sample(source, grid, padding=padding), expected)
     assert torch.equal(Sampler(padding)(source, grid), expected)

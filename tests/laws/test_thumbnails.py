@@ -41,12 +41,17 @@ def test_a_large_image_is_gathered_and_gives_the_same(monkeypatch: pytest.Monkey
     image = noise(*LARGE)
     gathered = thumbnail(image, SIZE)
     assert np.abs(gathered - oracle(image)).max() < BYTE_SAMPLE
-    calls = []
+    seen = []
     whole = thumbnails._gathered
-    monkeypatch.setattr(thumbnails, "_gathered", lambda *given: calls.append(given) or whole(*given))
+
+    def watched(image: Image, size: tuple[int, int]) -> np.ndarray:
+        seen.append(image.shape[:2])
+        return whole(image, size)
+
+    monkeypatch.setattr(thumbnails, "_gathered", watched)
     thumbnail(image, SIZE)
     thumbnail(noise(40, 90), SIZE)
-    assert len(calls) == 1
+    assert seen == [LARGE]
 
 
 def test_a_view_into_a_larger_image_is_taken_as_it_is() -> None:

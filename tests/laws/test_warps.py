@@ -79,7 +79,7 @@ def test_squeeze_changes_widths_and_slants_by_height() -> None:
 def test_behind_the_camera_there_is_nothing() -> None:
     matrix = perspective(0.5, 0.0, np.array([1.0, 1.0]))
     assert np.isnan(project(matrix, (-2.5, 0))).all()
-    warp = Warp(length=2.0, scene_from_bent=np.linalg.inv(matrix))
+    warp = Warp(length=2.0, scene_from_bent=np.asarray(np.linalg.inv(matrix), np.float64))
     assert np.isnan(warp.flat_from_scene(np.array([[-2.5, 0.0]]))).all()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -25,11 +27,17 @@ BASIS = thin_plate_basis(control_point_targets(COUNT), target_points(OUTPUT)).as
 @pytest.fixture(scope="module")
 def session() -> onnxruntime.InferenceSession:
     """A model of nothing but the node, and the function that defines it."""
-    names = {"source": ["n", 3, "H", "W"], "basis": ["p", "k"], "theta": ["n", "k", 2], "extents": ["n", 2]}
+    names: dict[str, list[int | str | None]] = {
+        "source": ["n", 3, "H", "W"],
+        "basis": ["p", "k"],
+        "theta": ["n", "k", 2],
+        "extents": ["n", 2],
+    }
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names.items()]
     output = helper.make_tensor_value_info("sampled", TensorProto.FLOAT, ["n", 3, *OUTPUT])
+    attributes: dict[str, Any] = dict(NODE_ATTRIBUTES)
     node = helper.make_node(
-        OP_TYPE, list(names), ["sampled"], domain=DOMAIN, output_size=list(OUTPUT), **NODE_ATTRIBUTES
+        OP_TYPE, list(names), ["sampled"], domain=DOMAIN, output_size=list(OUTPUT), **attributes
     )
     graph = helper.make_graph([node], "node", inputs, [output])
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
@@ -50,8 +58,8 @@ def in_onnx(
 
 def in_torch(images: list[Image], theta: np.ndarray, pad: int) -> np.ndarray:
     canvas, extents = padded(images, pad)
-    tensors = (torch.from_numpy(array) for array in (canvas, BASIS, theta, extents))
-    return theta_grid_sample(*tensors, OUTPUT).permute(0, 2, 3, 1).numpy()
+    source, basis, given, valid = (torch.from_numpy(array) for array in (canvas, BASIS, theta, extents))
+    return theta_grid_sample(source, basis, given, valid, OUTPUT).permute(0, 2, 3, 1).numpy()
 
 
 def in_opencv(images: list[Image], theta: np.ndarray) -> np.ndarray:
@@ -65,7 +73,7 @@ def padded(images: list[Image], pad: int) -> tuple[np.ndarray, np.ndarray]:
     return packed.transpose(0, 3, 1, 2).astype(np.float32), extents
 
 
-def arc_theta(size: tuple[int, int]) -> np.ndarray:
+def arc_theta(size: tuple[int, ...]) -> np.ndarray:
     points = arc_points(COUNT, radius=60, angle=1.3, height=20, centre=(size[1] / 2, size[0]))
     return normalised_from_pixels(points, size).astype(np.float32)
 
@@ -114,7 +122,7 @@ def test_all_agree_on_hostile_thetas(session: onnxruntime.InferenceSession, name
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "NaN" in name or "inf" in name])
 def test_what_is_not_finite_is_black(session: onnxruntime.InferenceSession, name: str) -> None:
-    images, theta = [noise(9, 14) | 1], HOSTILE[name][None]
+    images, theta = [np.maximum(noise(9, 14), 1)], HOSTILE[name][None]
     for sampled in (in_torch(images, theta, 3), in_onnx(session, images, theta, 3), in_opencv(images, theta)):
         # One point that is infinite makes the whole spline so, except where its weight is exactly zero.
         assert (sampled == 0).all()

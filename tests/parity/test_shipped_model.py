@@ -89,7 +89,8 @@ def test_it_does_not_care_about_colours_and_size() -> None:
     rectifier = Rectifier()
     image = scene("market", turn=20).image
     expected = rectifier(image)
-    for other in (255 - image, cv2.resize(image, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)):
+    enlarged = cv2.resize(image, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)
+    for other in (255 - image, np.asarray(enlarged, np.uint8)):
         found = rectifier(other)
         assert found.applied
         assert np.abs(found.theta - expected.theta).mean() < 0.1

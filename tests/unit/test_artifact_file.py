@@ -77,15 +77,9 @@ def test_a_foreign_model_is_refused(data: bytes, tmp_path: Path) -> None:
         read_artifact(path)
 
 
-def test_a_model_saved_again_by_other_software_is_refused_or_the_same(data: bytes) -> None:
-    """The onnx package keeps all fields but may order them anew; the digest holds or the file is refused."""
+def test_a_model_saved_again_by_the_onnx_package_stays_valid(data: bytes) -> None:
     again = onnx.load_from_string(data).SerializeToString()
-    try:
-        spec = check_artifact(again)
-    except ArtifactError as error:
-        assert "damaged" in str(error)
-    else:
-        assert spec == check_artifact(data)
+    assert check_artifact(again) == check_artifact(data)
 
 
 @pytest.mark.parametrize(
