@@ -144,7 +144,7 @@ class Rectifier:
                 size,
                 kernel_aspect=self.spec.kernel_aspect,
                 supersample=factor,
-                exact=self._size is not None,
+                exact=self._size is not None and factor == 1,
             )
         return Rectified(
             image=crop,

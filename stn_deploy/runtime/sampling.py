@@ -43,26 +43,33 @@ def _lattice_basis(control_points: int, size: Size, kernel_aspect: float) -> tup
 
 
 def source_grid(
-    theta: NDArray[np.float32], size: Size, *, kernel_aspect: float = 1.0, exact: bool = False
+    theta: NDArray[np.float32],
+    size: Size,
+    *,
+    kernel_aspect: float = 1.0,
+    supersample: int = 1,
+    exact: bool = False,
 ) -> NDArray[np.float32]:
-    """Source coordinates of each pixel of V.
+    """Source coordinates of each sample of V.
 
     Args:
         theta: (K, 2) control points, in normalised units or in pixels: the grid comes in the same.
         size: height and width of V, pixels.
         kernel_aspect: of the spline, see `stn_deploy.geometry.thin_plate_basis`.
-        exact: evaluate the spline at each pixel, which is for few different sizes: the basis of each is
+        supersample: samples per pixel along each axis.
+        exact: evaluate the spline at each sample, which is for few different sizes: the basis of each is
             large and kept. Otherwise on a lattice of 2 pixels, joined bilinearly, within 0.1 pixels.
     Returns:
-        (h, w, 2) float32.
+        (h * supersample, w * supersample, 2) float32.
     """
-    height, width = size
+    height, width = size[0] * supersample, size[1] * supersample
     if exact:
-        return (_exact_basis(len(theta), size, kernel_aspect) @ theta).reshape(height, width, 2)
+        return (_exact_basis(len(theta), (height, width), kernel_aspect) @ theta).reshape(height, width, 2)
     basis, shape = _lattice_basis(len(theta), size, kernel_aspect)
     nodes = (basis @ theta).reshape(*shape, 2)
-    grid = cv2.resize(nodes, (shape[1] * _CELL, shape[0] * _CELL), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(grid[_CELL : _CELL + height, _CELL : _CELL + width], np.float32)
+    cell = _CELL * supersample
+    grid = cv2.resize(nodes, (shape[1] * cell, shape[0] * cell), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grid[cell : cell + height, cell : cell + width], np.float32)
 
 
 def sample_original(
@@ -86,12 +93,11 @@ def sample_original(
     Returns:
         (h, w, 3) uint8. Where a coordinate is not finite: 0.
     """
-    full = (size[0] * supersample, size[1] * supersample)
     extent = np.array([image.shape[1], image.shape[0]], np.float32)
     # A grid is linear in theta and each row of the basis sums to one, so the few control points go to pixels,
     # not the many positions. remap counts pixel centres, we count edges: half a pixel apart.
     controls = np.asarray((theta + 1) * (extent / 2) - 0.5, np.float32)
-    maps = source_grid(controls, full, kernel_aspect=kernel_aspect, exact=exact)
+    maps = source_grid(controls, size, kernel_aspect=kernel_aspect, supersample=supersample, exact=exact)
     tame = bool(np.abs(controls).max() < _FAR)
     if not tame:
         maps, bad = _tamed(maps, extent)

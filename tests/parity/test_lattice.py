@@ -67,11 +67,14 @@ def test_the_identity_is_exact_on_the_lattice_too() -> None:
     assert np.abs(sample_original(image, identity, (50, 203), exact=False).astype(int) - image).max() <= 1
 
 
-def test_small_outputs_are_exact_by_default_and_large_ones_are_not() -> None:
-    theta = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
-    for size, exact in (((32, 100), True), ((48, 400), False)):
-        assert np.array_equal(source_grid(theta, size), source_grid(theta, size, exact=exact))
-        assert not np.array_equal(source_grid(theta, size), source_grid(theta, size, exact=not exact))
+@pytest.mark.parametrize("factor", [2, 3])
+def test_supersampling_puts_its_samples_evenly_into_each_pixel(factor: int) -> None:
+    theta = control_point_targets(20).astype(np.float32)
+    size = (18, 61)
+    fine = (size[0] * factor, size[1] * factor)
+    for exact in (False, True):
+        grid = source_grid(theta, size, supersample=factor, exact=exact)
+        assert np.abs(grid.reshape(-1, 2) - target_points(fine)).max() < 10 * POINT
 
 
 def test_fine_stripes_become_their_mean_when_text_is_made_much_smaller() -> None:
