@@ -24,7 +24,7 @@ TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format train bench wheel clean environment
+.PHONY: help quickstart test check format train bench picture wheel clean environment
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,12 @@ train: $(TEST_STAMP)  ## train the default rectifier into runs/default
 
 bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+picture: $(TEST_STAMP)  ## redraw the picture of the README
+	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg perspective.jpg tilted.jpg straight_1.jpg) \
+	  -o build/picture --sheet --read tesseract
+	@mkdir -p docs/images && $(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/before_after.jpg", \
+	  cv2.imread("build/picture/sheet.png"), [cv2.IMWRITE_JPEG_QUALITY, 88])'
 
 wheel: $(TEST_STAMP)  ## sdist, and the wheel built from it, into dist/
 	@$(BIN)/python -m build

@@ -61,7 +61,7 @@ def in_parts(localiser: OrtLocaliser, rectifier: TextRectifier, crops: Sequence[
     sizes = np.array([crop.shape[:2] for crop in crops], np.float32)
     theta, score = localiser.localise(small, sizes)
     pixels = [
-        sample_original(*pair, spec.output_size, kernel_aspect=spec.kernel_aspect)
+        sample_original(*pair, spec.output_size, kernel_aspect=spec.kernel_aspect, exact=True)
         for pair in zip(crops, theta, strict=True)
     ]
     return Answer(np.stack(pixels).astype(np.float32), theta, score)
