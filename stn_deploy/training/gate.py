@@ -17,7 +17,7 @@ MIDLINE = 4
 HALF_HEIGHT = 3
 """Coefficients of the half height per coordinate: 1, t, t^2."""
 
-TILT_LIMIT = math.tan(math.radians(5.0))
+TILT_LIMIT = math.radians(5.0)
 SAG_LIMIT = 0.13
 TAPER_LIMIT = 0.22
 """Chosen on held-out crops of the training data, by words gained against words lost with Tesseract."""
@@ -73,9 +73,10 @@ def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: flo
 def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
     """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of any measure.
 
-    ``r / (1 + r)``, where r is the largest of tilt (tangent of the chord's angle over that of 5 degrees), sag
-    (largest distance of the midline from its chord over the text height, over 0.13) and taper (how much
-    higher one end of the text is than the other, over 22 %).
+    ``r / (1 + r)``, where r is the largest of tilt (tangent of half the chord's angle over that of half of 5
+    degrees; half the angle, so that it grows up to upside down), sag (largest distance of the midline from
+    its chord over the text height, over 0.13) and taper (how much higher one end of the text is than the
+    other, over 22 %).
 
     Args:
         points: (n, K, 2), control points without margin, normalised.
@@ -90,11 +91,13 @@ def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
     across = (chord[:, None, 0] * offset[:, :, 1] - chord[:, None, 1] * offset[:, :, 0]).abs()
     chord_length = (chord * chord).sum(dim=1).sqrt().clamp(min=_TINY)
     sag = across.amax(dim=1) / (chord_length * height.clamp(min=_TINY))
-    tilt = chord[:, 1].abs() / chord[:, 0].clamp(min=_TINY)
+    # |dy| / (|chord| + dx) is tan(angle / 2); for a chord that runs straight back it would be 0 / 0.
+    rise = chord[:, 1].abs() + (-chord[:, 0]).clamp(min=0)
+    tilt = rise / (chord_length + chord[:, 0]).clamp(min=_TINY) / math.tan(TILT_LIMIT / 2)
     ends = _vertical(points, sizes)[:, :: points.shape[1] // 2 - 1]
     heights = (ends * ends).sum(dim=2).sqrt().clamp(min=_TINY)
     taper = heights.amax(dim=1) / heights.amin(dim=1) - 1
-    ratio = torch.maximum(torch.maximum(tilt / TILT_LIMIT, sag / SAG_LIMIT), taper / TAPER_LIMIT)
+    ratio = torch.maximum(torch.maximum(tilt, sag / SAG_LIMIT), taper / TAPER_LIMIT)
     return ratio / (1 + ratio)
 
 

@@ -27,7 +27,7 @@ from tests.pictures import arc_points, box_points
 from tests.tolerances import POINT
 
 SIZE = (83, 250)
-TILT = np.arctan(TILT_LIMIT)
+TILT = TILT_LIMIT
 
 
 def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float:
@@ -73,7 +73,7 @@ def test_the_largest_measure_decides() -> None:
     arc = arc_of_sag(2 * SAG_LIMIT)
     assert abs(score_of(arc) - 2 / 3) < 10 * POINT
     assert abs(score_of(turned(arc, np.degrees(TILT) / 2)) - 2 / 3) < 10 * POINT
-    ratio = np.tan(np.radians(50)) / TILT_LIMIT
+    ratio = np.tan(np.radians(25)) / np.tan(TILT_LIMIT / 2)
     assert abs(score_of(turned(arc, 50)) - ratio / (1 + ratio)) < 10 * POINT
 
 
@@ -98,13 +98,15 @@ def test_it_agrees_with_the_measures_of_geometry() -> None:
     first, last = np.linalg.norm(pixels[:, [0, 9]] - pixels[:, [10, 19]], axis=2).T
     taper = np.maximum(first / last, last / first) - 1
     tilt = np.abs(measures.tilt)
-    tangent = np.where(tilt < np.pi / 2, np.tan(tilt), np.inf)
+    forward = tilt < np.pi / 2
+    assert forward.mean() > 0.5  # beyond a right angle only the order matters, and everything is near 1
     with np.errstate(invalid="ignore"):
-        ratios = [tangent / TILT_LIMIT, measures.sag / SAG_LIMIT, taper / TAPER_LIMIT]
+        ratios = [np.tan(tilt / 2) / np.tan(TILT_LIMIT / 2), measures.sag / SAG_LIMIT, taper / TAPER_LIMIT]
         ratio = np.max(ratios, axis=0)
         expected = np.where(np.isfinite(ratio), ratio / (1 + ratio), 1.0)
     assert {int(which) for which in np.argmax(ratios, axis=0)} == {0, 1, 2}
-    assert np.abs(gate_score(points, sizes).numpy() - expected).max() < 1e-4
+    assert np.abs(gate_score(points, sizes).numpy() - expected)[forward].max() < 1e-4
+    assert gate_score(points, sizes).numpy()[~forward].min(initial=1) > 0.95
 
 
 def test_it_does_not_depend_on_the_scale_of_the_image() -> None:
@@ -128,7 +130,7 @@ def test_it_stays_between_0_and_1_for_any_line() -> None:
     }
     scores = {name: score_of(points) for name, points in lines.items()}
     assert all(0 <= score <= 1 for score in scores.values()), scores
-    assert scores["vertical"] > 0.99
+    assert scores["vertical"] > 0.95
     assert scores["upside down"] > 0.99
 
 
