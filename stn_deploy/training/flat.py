@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from stn_deploy.training.warp import between_pixel_centres
 from stn_deploy.training.words import FONT_SIZES, draw_word, random_word
 
 
@@ -99,10 +100,10 @@ def flat_from_quad(image: NDArray[np.uint8], quad: NDArray[np.float32], word: st
     corners = np.array(
         [[pad, pad], [pad + width, pad], [pad + width, pad + height], [pad, pad + height]], np.float32
     )
-    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), corners)
+    matrix = np.asarray(cv2.getPerspectiveTransform(quad.astype(np.float32), corners), np.float64)
     size = (max(4, round(width + 2 * pad)), max(4, round(height + 2 * pad)))
     texture = cv2.warpPerspective(
-        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, between_pixel_centres(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     ink = np.full(texture.shape[:2], 255, np.uint8)
     return FlatText(

@@ -14,7 +14,7 @@ from stn_deploy.errors import DatasetError, ImageError
 from stn_deploy.geometry import quad_control_points
 from stn_deploy.geometry.convention import FloatArray
 from stn_deploy.training.scene import Scene, random_margins
-from stn_deploy.training.warp import perspective, rotation, squeeze
+from stn_deploy.training.warp import between_pixel_centres, perspective, rotation, squeeze
 
 if TYPE_CHECKING:
     from stn_deploy.data import Dataset
@@ -97,7 +97,7 @@ def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     crop_from_image = crop_from_scene @ scene_from_image
     image = cv2.warpPerspective(
         word.image,
-        crop_from_image,
+        between_pixel_centres(crop_from_image),
         (int(width), int(rows)),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,

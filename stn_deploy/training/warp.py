@@ -49,6 +49,15 @@ def _project(matrix: FloatArray, points: FloatArray) -> FloatArray:
     return np.asarray(mapped[..., :2] / np.where(depth > 1e-6, depth, np.nan))
 
 
+def between_pixel_centres(matrix: FloatArray) -> NDArray[np.float64]:
+    """The homography (3, 3) that OpenCV's warps want for one in our pixel coordinates.
+
+    OpenCV counts pixel centres, we count edges: half a pixel apart on both sides.
+    """
+    half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+    return np.asarray(np.linalg.inv(half) @ matrix @ half, np.float64)
+
+
 def rotation(angle: float) -> NDArray[np.float64]:
     """Homography (3, 3) that turns clockwise on the screen (y down) by an angle in radians."""
     cos, sin = np.cos(angle), np.sin(angle)

@@ -69,10 +69,11 @@ def test_letters_keep_their_height(name: str) -> None:
 
 def test_an_envelope_has_its_rise_and_its_heights() -> None:
     bend = Envelope(length=LENGTH, rise=0.6, slope=-0.3, bulge=0.4)
-    xs = np.array([-LENGTH / 2, 0.0, LENGTH / 2])
-    top, middle, bottom = (bend.bend(np.stack([xs, np.full(3, y)], axis=1)) for y in (-0.5, 0.0, 0.5))
-    assert np.abs((bottom - top)[:, 1] - [1 + 0.3 + 0.4, 1, 1 - 0.3 + 0.4]).max() < FLOAT64
-    assert np.abs(middle[[0, 2], 1] - middle[1, 1] - 0.6).max() < FLOAT64
+    xs = np.array([-LENGTH / 2, 0.0, LENGTH / 2, LENGTH / 4])
+    top, middle, bottom = (bend.bend(np.stack([xs, np.full(4, y)], axis=1)) for y in (-0.5, 0.0, 0.5))
+    assert np.abs((bottom - top)[:, 1] - [1 + 0.3 + 0.4, 1, 1 - 0.3 + 0.4, 1 - 0.15 + 0.1]).max() < FLOAT64
+    # A parabola: half way to the end it has risen by a quarter.
+    assert np.abs(middle[:, 1] - middle[1, 1] - [0.6, 0, 0.6, 0.15]).max() < FLOAT64
 
 
 def test_a_cylinder_foreshortens_towards_its_ends() -> None:

@@ -38,6 +38,17 @@ def test_it_gives_the_same_theta_and_score(model: Path, rectifier: TextRectifier
     assert_same(rectifier, again)
 
 
+def test_its_batch_norms_only_add(model: Path) -> None:
+    """The scale is folded into the convolution before; a second one would count twice."""
+    norms = [
+        item for item in rectifier_from_artifact(model).modules() if isinstance(item, torch.nn.BatchNorm2d)
+    ]
+    assert len(norms) == 4
+    for norm in norms:
+        values = torch.full((1, norm.num_features, 1, 1), 1000.0)
+        assert (norm(values)[0, :, 0, 0] - norm.bias - 1000).abs().max() < 1e-3
+
+
 def test_it_can_be_saved_and_trained_on(model: Path, rectifier: TextRectifier, tmp_path: Path) -> None:
     again = rectifier_from_artifact(model)
     save_checkpoint(again, tmp_path / "again.safetensors")
