@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,39 @@ from stn_deploy.errors import ArtifactError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "stn_deploy.spec"
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _size(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_whole(side, 1, 8192) for side in value)
+
+
+_SIZE = ("(height, width) within 1 to 8192 whole pixels", _size)
+_SETTINGS = ("a mapping", lambda value: isinstance(value, Mapping))
+_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "transform": ("thin_plate_spline", lambda value: value == "thin_plate_spline"),
+    "control_points": ("an even number, 4 to 512", lambda value: _whole(value, 4, 512) and value % 2 == 0),
+    "output_size": _SIZE,
+    "thumbnail_size": _SIZE,
+    "kernel_aspect": ("above 0 to 10", lambda value: _number(value) and 0 < value <= 10),
+    "margin": ("0 to 2 text heights", lambda value: _number(value) and 0 <= value <= 2),
+    "threshold": ("0 to 1", lambda value: _number(value) and 0 <= value <= 1),
+    "mean": ("a number", _number),
+    "std": ("a number above 0", lambda value: _number(value) and value > 0),
+    "channel_order": ("BGR or RGB", lambda value: value in ("BGR", "RGB")),
+    "localisation": _SETTINGS,
+    "recipe": _SETTINGS,
+    "digest": ("text", lambda value: isinstance(value, str)),
+    "format_version": (f"1 to {FORMAT_VERSION}", lambda value: _whole(value, 1, FORMAT_VERSION)),
+}
+"""For each field what is expected, and whether a value is that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +83,11 @@ class RectifierSpec:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.transform != "thin_plate_spline":
-            problems.append(f"transform: expected thin_plate_spline, got {self.transform!r}")
-        if self.control_points < 4 or self.control_points % 2:
-            problems.append(f"control_points: expected an even number from 4, got {self.control_points}")
-        for name in ("output_size", "thumbnail_size"):
-            size = getattr(self, name)
-            if len(size) != 2 or not all(isinstance(n, int) and 1 <= n <= 8192 for n in size):
-                problems.append(f"{name}: expected (height, width) within 1 to 8192 pixels, got {size!r}")
-        if not 0 < self.kernel_aspect <= 10:
-            problems.append(f"kernel_aspect: expected above 0 to 10, got {self.kernel_aspect!r}")
-        if not 0 <= self.margin <= 2:
-            problems.append(f"margin: expected 0 to 2 text heights, got {self.margin!r}")
-        if not 0 <= self.threshold <= 1:
-            problems.append(f"threshold: expected 0 to 1, got {self.threshold!r}")
-        if not self.std > 0:
-            problems.append(f"std: expected more than 0, got {self.std!r}")
-        if self.channel_order not in ("BGR", "RGB"):
-            problems.append(f"channel_order: expected BGR or RGB, got {self.channel_order!r}")
+        problems = [
+            f"{name}: expected {expected}, got {getattr(self, name)!r}"
+            for name, (expected, allowed) in _ALLOWED.items()
+            if not allowed(getattr(self, name))
+        ]
         if problems:
             raise ArtifactError("rectifier spec: " + "; ".join(problems))
 
@@ -87,7 +107,7 @@ class RectifierSpec:
         try:
             values = json.loads(text)
             version = int(values["format_version"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ArtifactError(f"{name}: the rectifier spec in its metadata is damaged ({error})") from error
         if version > FORMAT_VERSION:
             raise ArtifactError(

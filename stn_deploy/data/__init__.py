@@ -4,9 +4,11 @@ header      format, size and completeness of an image file, without decoding it
 images      decoding, conversion to BGR, and the search for image files
 datasets    images with their transcripts
 thumbnails  what the localisation network looks at
+files       writing completely or not at all
 """
 
 from stn_deploy.data.datasets import Dataset, Sample, open_dataset
+from stn_deploy.data.files import write_whole
 from stn_deploy.data.header import ImageHeader, read_header
 from stn_deploy.data.images import (
     IMAGE_SUFFIXES,
@@ -17,6 +19,7 @@ from stn_deploy.data.images import (
     find_images,
     read_image,
 )
+from stn_deploy.data.thumbnails import thumbnail
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -31,4 +34,6 @@ __all__ = [
     "open_dataset",
     "read_header",
     "read_image",
+    "thumbnail",
+    "write_whole",
 ]

@@ -10,6 +10,7 @@ import onnx
 import torch
 
 from stn_deploy.artifact import METADATA_KEY, SIZES, THUMBNAILS, RectifierSpec, wire
+from stn_deploy.data import write_whole
 from stn_deploy.errors import OutputError
 from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.export.node import OPSET, theta_grid_sample_function
@@ -45,7 +46,10 @@ def export_rectifier(
     spec = dataclasses.replace(spec, digest=wire.digest(data))
     data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-    write_whole(path, data)
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return spec
 
 
@@ -81,19 +85,3 @@ def _keep_between(model: onnx.ModelProto) -> None:
     for item in model.graph.node:
         item.doc_string = ""
         del item.metadata_props[:]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ShapeError
 
 
 def pack_canvas(
@@ -25,9 +25,16 @@ def pack_canvas(
         (n, H, W, 3) uint8 and the extents (n, 2) float32, valid fraction (height, width).
     Raises:
         ArgumentError: no image, or one that is larger than the canvas.
+        ShapeError: an image of another shape or type.
     """
-    if not images:
+    if len(images) == 0:
         raise ArgumentError("images: expected at least one, got none")
+    for index, image in enumerate(images):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ShapeError(
+                f"image {index}: expected (h, w, 3) uint8, got {image.shape} {image.dtype}; "
+                "stn_deploy.data.as_bgr converts grey, 16-bit and transparent images"
+            )
     sizes = np.array([image.shape[:2] for image in images])
     height, width = canvas or tuple(sizes.max(axis=0))
     if (sizes > [height, width]).any():

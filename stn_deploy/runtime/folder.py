@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import cv2
 import numpy as np
 
-from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image
+from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image, write_whole
 from stn_deploy.errors import ImageError, OutputError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.rectifier import Rectifier
@@ -103,10 +103,12 @@ def rectify_files(
 
 def _prepare(found: Sequence[FoundImage], output: Path) -> None:
     """Make the folder, and refuse to write over the inputs."""
-    for image in found:
-        if (output / image.relative).resolve() == image.path.resolve():
+    inputs = {image.path.resolve(): image.path for image in found}
+    for name in (*(image.relative for image in found), *_converted_names(found), Path(LINES)):
+        victim = inputs.get((output / name).resolve())
+        if victim is not None:
             raise OutputError(
-                f"{output}: would write over its own input {image.path}; name another output folder"
+                f"{output}: would write over its own input {victim}; name another output folder"
             )
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -121,47 +123,49 @@ def _write_line(lines: TextIO, result: FileResult) -> None:
 def _results(
     found: Sequence[FoundImage], rectifier: Rectifier, output: Path, max_megapixels: float
 ) -> Iterator[FileResult]:
-    names = {image.relative for image in found}
-    for source in found:
+    for source, converted in zip(found, _converted_names(found), strict=True):
         try:
             image = read_image(source.path, max_megapixels=max_megapixels)
+            started = time.perf_counter()
+            result = rectifier(image)
         except ImageError as error:
-            yield FileResult(source=source, error=str(error))
+            message = str(error)
+            if not message.startswith(source.path.name):
+                message = f"{source.path.name}: {message}"
+            yield FileResult(source=source, error=message)
             continue
-        started = time.perf_counter()
-        result = rectifier(image)
         milliseconds = (time.perf_counter() - started) * 1e3
+        written = converted if result.applied else source.relative
         try:
-            written = _write(source, result, output, names)
+            data = _encoded(result, written) if result.applied else source.path.read_bytes()
+            write_whole(output / written, data)
         except OSError as error:
-            raise _output_error(output / source.relative, error) from error
+            raise _output_error(output / written, error) from error
         yield FileResult(source=source, output=written, result=result, milliseconds=milliseconds)
 
 
-def _write(source: FoundImage, result: Rectified, output: Path, names: set[Path]) -> Path:
-    """Write one file completely or not at all; its path under the output folder."""
-    relative = source.relative
-    if not result.applied:
-        data = source.path.read_bytes()
-    else:
-        if relative.suffix.lower() not in _WRITABLE:
-            renamed = relative.with_suffix(_LOSSLESS)
-            relative = renamed if renamed not in names else relative.with_name(relative.name + _LOSSLESS)
-        options = [cv2.IMWRITE_JPEG_QUALITY, 95] if relative.suffix.lower() in (".jpg", ".jpeg") else []
-        encoded, buffer = cv2.imencode(relative.suffix.lower(), result.image, options)
-        if not encoded:
-            raise OSError(errno.EINVAL, f"OpenCV cannot encode {relative.suffix}")
-        data = buffer.tobytes()
-    path = output / relative
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return relative
+def _converted_names(found: Sequence[FoundImage]) -> list[Path]:
+    """Where each file goes if it is straightened: its own name, or a PNG that no other file claims."""
+    taken = {image.relative for image in found}
+    names = []
+    for image in found:
+        name = image.relative
+        if name.suffix.lower() not in _WRITABLE:
+            name = image.relative.with_suffix(_LOSSLESS)
+            if name in taken:
+                name = image.relative.with_name(image.relative.name + _LOSSLESS)
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def _encoded(result: Rectified, name: Path) -> bytes:
+    suffix = name.suffix.lower()
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix in (".jpg", ".jpeg") else []
+    good, buffer = cv2.imencode(suffix, result.image, options)
+    if not good:
+        raise OSError(errno.EINVAL, f"OpenCV cannot encode {suffix}")
+    return buffer.tobytes()
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

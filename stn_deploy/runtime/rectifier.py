@@ -27,7 +27,13 @@ DEFAULT_MODEL = Path(__file__).parent.parent / "weights" / "rectifier.onnx"
 DEFAULT_HEIGHT = 48
 LARGEST_ASPECT = 64
 """No crop is made wider than this many times its height."""
+LONGEST_SIDE = 32_766
+"""OpenCV samples from no larger image."""
 _BATCH = 64
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 class Rectifier:
@@ -63,18 +69,18 @@ class Rectifier:
             ArgumentError: an argument out of range.
             MissingDependency: onnxruntime is not installed.
         """
-        if not 4 <= height <= 4096:
+        if not _is_whole(height) or not 4 <= height <= 4096:
             raise ArgumentError(f"height: expected 4 to 4096 pixels, got {height!r}")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ArgumentError(f"threshold: expected 0 to 1, got {threshold!r}")
-        if threads < 1:
+        if not _is_whole(threads) or threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
-        self._height = height
+        self._height = int(height)
         self._size = None if size is None else checked_size(size)
         data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
         self.spec: RectifierSpec = spec
         self.threshold = self.spec.threshold if threshold is None else threshold
-        self._localiser = OrtLocaliser(data, threads=threads)
+        self._localiser = OrtLocaliser(data, threads=int(threads))
 
     @overload
     def __call__(self, images: Image) -> Rectified: ...
@@ -93,7 +99,7 @@ class Rectifier:
         Returns:
             a `Rectified`, a list of them, or an iterator over them.
         Raises:
-            ImageError: an image has a side under 2 pixels.
+            ImageError: an image has a side under 2 pixels, or needs straightening and has one over 32766.
             ShapeError, ArgumentError: an array that is not an image.
         """
         if isinstance(images, np.ndarray):
@@ -103,17 +109,21 @@ class Rectifier:
         return self._stream(images)
 
     def _stream(self, images: Iterable[Image]) -> Iterator[Rectified]:
-        remaining = iter(images)
+        remaining, done = iter(images), 0
         while batch := list(islice(remaining, _BATCH)):
-            yield from self._batch(batch)
+            yield from self._batch(batch, done)
+            done += len(batch)
 
-    def _batch(self, given: list[Image]) -> list[Rectified]:
+    def _batch(self, given: list[Image], before: int = 0) -> list[Rectified]:
+        """Results of one batch; ``before`` images were done earlier, for the numbers in messages."""
         images = [as_bgr(image) for image in given]
         sizes = np.array([image.shape[:2] for image in images], np.float32)
         if sizes.min() < 2:
             index = int(sizes.min(axis=1).argmin())
             height, width = images[index].shape[:2]
-            raise ImageError(f"image {index}: expected at least 2 x 2 pixels, got {height} x {width}")
+            raise ImageError(
+                f"image {before + index}: expected at least 2 x 2 pixels, got {height} x {width}"
+            )
         thumbnails = np.stack([thumbnail(image, self.spec.thumbnail_size) for image in images])
         channels_first = np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
         theta, score = self._localiser.localise(channels_first, sizes)
@@ -136,6 +146,11 @@ class Rectifier:
         applied = bool(score >= self.threshold)
         crop = given
         if applied:
+            if max(image.shape[:2]) > LONGEST_SIDE:
+                raise ImageError(
+                    f"image: expected sides of at most {LONGEST_SIDE} pixels, got {image.shape[0]} x "
+                    f"{image.shape[1]}; cut it into parts"
+                )
             size = self._size or self._natural_size(float(text_height), float(text_length))
             factor = supersampling(float(text_height), size[0])
             crop = sample_original(

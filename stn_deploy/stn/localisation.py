@@ -38,6 +38,10 @@ class ConvLocalisation(nn.Module):
             ArgumentError: sizes that do not divide.
         """
         super().__init__()
+        if len(channels) != len(strides):
+            raise ArgumentError(
+                f"channels: expected one for each of the strides {tuple(strides)}, got {tuple(channels)}"
+            )
         height, width = thumbnail_size
         layers: list[nn.Module] = []
         before = 3

@@ -38,7 +38,8 @@ def sample(source: Tensor, grid: Tensor, *, padding: str = "border") -> Tensor:
     # Positions stay in float32 or better; the source follows, since the kernel wants one type.
     precise = torch.promote_types(source.dtype, grid.dtype)
     finite = torch.isfinite(grid).all(dim=-1)
-    positions = torch.where(finite[..., None], grid, 0).to(precise)
+    # Far positions would overflow to NaN on the way to pixels; a million images away is far enough.
+    positions = torch.where(finite[..., None], grid, 0).clamp(-1e6, 1e6).to(precise)
     with torch.autocast(source.device.type, enabled=False):
         sampled = F.grid_sample(source.to(precise), positions, "bilinear", padding, align_corners=False)
     return (sampled * finite[:, None]).to(source.dtype)

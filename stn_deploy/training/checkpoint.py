@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from stn_deploy.artifact import METADATA_KEY, RectifierSpec
+from stn_deploy.data import write_whole
 from stn_deploy.errors import ArtifactError, OutputError
 from stn_deploy.training.rectifier import TextRectifier
 
@@ -18,14 +19,11 @@ def save_checkpoint(rectifier: TextRectifier, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
     weights = {name: value.contiguous() for name, value in rectifier.state_dict().items()}
+    data = save(weights, metadata={METADATA_KEY: rectifier.spec.to_json()})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, temporary, metadata={METADATA_KEY: rectifier.spec.to_json()})
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        write_whole(path, data)
+    except OSError as error:
         raise OutputError(f"{path}: the checkpoint could not be written ({error})") from error
 
 

@@ -38,9 +38,10 @@ def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: fl
     error = (_pixels(points, sizes) - target) / _heights(target)
     half = truth.shape[1] // 2
     middle = (target[:, :half] + target[:, half:]) / 2
-    tangent = middle[:, 2:] - middle[:, :-2]
+    reach = 2 if half > 2 else 1
+    tangent = middle[:, reach:] - middle[:, :-reach]
     # Ends take the tangent of their neighbours.
-    tangent = F.pad(tangent.transpose(1, 2), (1, 1), mode="replicate").transpose(1, 2)
+    tangent = F.pad(tangent.transpose(1, 2), (reach - 1, 1), mode="replicate").transpose(1, 2)
     tangent = F.normalize(tangent, dim=2).repeat(1, 2, 1)
     along = (error * tangent).sum(dim=2)
     across = error[:, :, 0] * tangent[:, :, 1] - error[:, :, 1] * tangent[:, :, 0]

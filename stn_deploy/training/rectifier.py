@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.errors import ArtifactError
+from stn_deploy.errors import ArgumentError, ArtifactError
 from stn_deploy.stn import ConvLocalisation
 from stn_deploy.training.gate import (
     HALF_HEIGHT,
@@ -52,7 +52,7 @@ class TextRectifier(nn.Module):
         settings: dict[str, Any] = dict(spec.localisation)
         try:
             self.network = ConvLocalisation(spec.thumbnail_size, 2 * (MIDLINE + HALF_HEIGHT), **settings)
-        except TypeError as error:
+        except (TypeError, ArgumentError) as error:
             raise ArtifactError(
                 f"rectifier spec: localisation settings {settings} do not fit: {error}"
             ) from error

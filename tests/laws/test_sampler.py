@@ -107,7 +107,7 @@ def test_theta_grid_sample_reads_only_the_valid_part_of_the_canvas() -> None:
     """On a padded canvas it gives what the tight image gives with border padding."""
     generator = torch.Generator().manual_seed(0)
     tight = torch.rand(1, 3, 5, 9, generator=generator)
-    theta = torch.randn(1, 6, 2, generator=generator)
+    theta = 3 * torch.randn(1, 6, 2, generator=generator)
     basis = torch.rand(7 * 4, 6, generator=generator) - 0.5
     canvas = torch.full((1, 3, 11, 14), torch.nan)
     canvas[:, :, :6, :10] = F.pad(tight, (0, 1, 0, 1), mode="replicate")

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 
 from stn_deploy.artifact import METADATA_KEY, read_artifact
+from stn_deploy.data import write_whole
 from stn_deploy.errors import ArtifactError, OutputError
 from stn_deploy.export import export_rectifier
-from stn_deploy.export.onnx_file import write_whole
 from stn_deploy.training import TextRectifier, load_checkpoint, save_checkpoint
 
 SINGULAR = {"Inverse", "MatrixInverse", "Det", "Einsum", "Loop", "If", "Scan"}
@@ -155,11 +155,19 @@ def test_an_output_size_that_is_none_is_refused(rectifier: TextRectifier, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["file/x.onnx", "file/deeper/x.onnx"])
-def test_a_file_that_cannot_be_written_is_an_output_error(name: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_leaves_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"x\.onnx: cannot be written"):
+    with pytest.raises(OSError, match="File exists|Not a directory"):
         write_whole(tmp_path / name, b"data")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_export_that_cannot_be_written_is_an_output_error(
+    rectifier: TextRectifier, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match=r"x\.onnx: cannot be written"):
+        export_rectifier(rectifier, tmp_path / "file" / "x.onnx")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +180,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device"):
         write_whole(target, b"new data")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]

@@ -114,14 +114,14 @@ def test_the_threshold_divides_the_scores(model: Path, always: Rectifier, crops:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"height": 3}, "height: expected 4 to 4096 pixels, got 3"),
+        ({"height": 3}, "height: expected 4 to 4096 .*pixels, got 3"),
         ({"height": 5000}, "height: expected"),
         ({"height": 48.5}, "height: expected"),
         ({"height": "48"}, "height: expected"),
         ({"threshold": -0.1}, "threshold: expected 0 to 1, got -0.1"),
         ({"threshold": 1.1}, "threshold: expected 0 to 1"),
         ({"threshold": float("nan")}, "threshold: expected 0 to 1"),
-        ({"threads": 0}, "threads: expected at least 1, got 0"),
+        ({"threads": 0}, "threads: expected .*at least 1, got 0"),
         ({"threads": 1.5}, "threads: expected"),
         ({"size": (32,)}, "size: expected"),
         ({"size": (0, 100)}, "size: expected"),

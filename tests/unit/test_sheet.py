@@ -34,6 +34,16 @@ def test_drawing_changes_neither_the_source_nor_the_result(result: Rectified) ->
     assert np.array_equal(result.theta, theta)
 
 
+def test_drawing_leaves_a_source_alone_that_is_neither_shrunk_nor_enlarged(result: Rectified) -> None:
+    drawn = draw_grid(noise(*SIZE), result)
+    image = noise(*drawn.shape[:2])
+    before = image.copy()
+    again = draw_grid(image, result)
+    assert again.shape == image.shape
+    assert np.array_equal(image, before)
+    assert not np.array_equal(again, image)
+
+
 def test_the_control_points_are_drawn_where_they_are(result: Rectified) -> None:
     drawn = draw_grid(np.full((*SIZE, 3), 255, np.uint8), result)
     assert drawn.shape[0] / drawn.shape[1] == pytest.approx(SIZE[0] / SIZE[1], rel=0.01)
