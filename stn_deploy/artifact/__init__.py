@@ -10,6 +10,7 @@ from stn_deploy.artifact.file import (
     check_artifact,
     localisation_model,
     read_artifact,
+    seal,
 )
 from stn_deploy.artifact.spec import FORMAT_VERSION, METADATA_KEY, RectifierSpec
 
@@ -24,4 +25,5 @@ __all__ = [
     "check_artifact",
     "localisation_model",
     "read_artifact",
+    "seal",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from stn_deploy.artifact import wire
@@ -37,13 +39,27 @@ def check_artifact(data: bytes, *, name: str = "model") -> RectifierSpec:
             f"{METADATA_KEY} in its metadata"
         )
     spec = RectifierSpec.from_json(entries[METADATA_KEY], name=name)
-    found = wire.digest(data)
+    found = seal(data, entries[METADATA_KEY])
     if found != spec.digest:
         raise ArtifactError(
             f"{name}: damaged; its contents hash to {found[:12]}, but it was written with "
             f"{spec.digest[:12] or 'no digest'}; copy or export it again"
         )
     return spec
+
+
+def seal(model: bytes, spec: str) -> str:
+    """Digest of a file and of what it says about itself.
+
+    Args:
+        model: bytes of the file; its metadata does not count.
+        spec: JSON of the spec; its digest does not count.
+    Returns:
+        SHA-256, hexadecimal.
+    """
+    values = {**json.loads(spec), "digest": ""}
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(f"{wire.digest(model)}\n{text}".encode()).hexdigest()
 
 
 def localisation_model(data: bytes) -> bytes:

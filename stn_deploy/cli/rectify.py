@@ -47,6 +47,8 @@ def command(
     if max_megapixels <= 0:
         raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
     found = find_images(inputs)
+    if sheet and any(image.relative.with_suffix(".png") == Path("sheet.png") for image in found):
+        raise ArgumentError("--sheet: would write over the result of an input named sheet; rename that input")
     rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)
     report = Report(read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0)
     with progress_bar() as bar:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import warnings
 from pathlib import Path
 
 import onnx
 import torch
 
-from stn_deploy.artifact import METADATA_KEY, SIZES, THUMBNAILS, RectifierSpec, wire
+from stn_deploy.artifact import METADATA_KEY, SIZES, THUMBNAILS, RectifierSpec, seal, wire
 from stn_deploy.data import write_whole
 from stn_deploy.errors import OutputError
 from stn_deploy.export.graph import RectifierGraph
@@ -43,7 +45,7 @@ def export_rectifier(
     model.doc_string = "Straightens text; see metadata stn_deploy.spec."
     del model.metadata_props[:]
     data = model.SerializeToString(deterministic=True)
-    spec = dataclasses.replace(spec, digest=wire.digest(data))
+    spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
     data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     try:
@@ -58,8 +60,12 @@ def _trace(graph: RectifierGraph) -> onnx.ModelProto:
     n, h, w = (torch.export.Dim(name, min=1, max=1 << 15) for name in ("n", "H", "W"))
     # Distinct odd sizes, so that no dimension is taken for another or for a constant.
     example = (torch.zeros(3, 37, 91, 3, dtype=torch.uint8), torch.full((3, 2), 0.75))
-    with warnings.catch_warnings():
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    with warnings.catch_warnings(), contextlib.ExitStack() as after:
         warnings.simplefilter("ignore")  # the exporter's own deprecations
+        after.callback(exporter_log.setLevel, level)
+        exporter_log.setLevel(logging.ERROR)  # that torchvision is not installed is nobody's concern
         program = torch.onnx.export(
             graph,
             example,

@@ -77,6 +77,8 @@ class Rectifier:
             raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
         self._height = int(height)
         self._size = None if size is None else checked_size(size)
+        if self._size is not None and max(self._size) > LONGEST_SIDE:
+            raise ArgumentError(f"size: expected sides of at most {LONGEST_SIDE} pixels, got {self._size}")
         data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
         self.spec: RectifierSpec = spec
         self.threshold = self.spec.threshold if threshold is None else threshold
@@ -104,8 +106,13 @@ class Rectifier:
         """
         if isinstance(images, np.ndarray):
             return self._batch([images])[0]
-        if isinstance(images, Sequence):
+        if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
             return list(self._stream(images))
+        if not isinstance(images, Iterator):
+            raise ArgumentError(
+                f"images: expected an array, a list or an iterator of arrays, got {type(images).__name__}; "
+                "stn_deploy.data.read_image reads a file, np.asarray converts other pictures"
+            )
         return self._stream(images)
 
     def _stream(self, images: Iterable[Image]) -> Iterator[Rectified]:
@@ -152,7 +159,7 @@ class Rectifier:
                     f"{image.shape[1]}; cut it into parts"
                 )
             size = self._size or self._natural_size(float(text_height), float(text_length))
-            factor = supersampling(float(text_height), size[0])
+            factor = min(supersampling(float(text_height), size[0]), LONGEST_SIDE // max(size))
             crop = sample_original(
                 image,
                 theta,
@@ -172,6 +179,5 @@ class Rectifier:
 
     def _natural_size(self, text_height: float, text_length: float) -> Size:
         """The chosen height, and the width at which the arc length of the midline keeps its proportion."""
-        aspect = text_length / max(text_height, 1e-3)
-        width = round(self._height * min(aspect, LARGEST_ASPECT))
-        return self._height, max(width, 4)
+        aspect = min(text_length / max(text_height, 1e-3), LARGEST_ASPECT)
+        return self._height, min(max(round(self._height * aspect), 4), LONGEST_SIDE)

@@ -12,15 +12,14 @@ import math
 import torch
 from torch import Tensor
 
+from stn_deploy.artifact.spec import GATE
+
 MIDLINE = 4
 """Coefficients of the midline per coordinate: 1, t, t^2, t^3."""
 HALF_HEIGHT = 3
 """Coefficients of the half height per coordinate: 1, t, t^2."""
 
-TILT_LIMIT = math.radians(5.0)
-SAG_LIMIT = 0.13
-TAPER_LIMIT = 0.22
-"""Chosen on held-out crops of the training data, by words gained against words lost with Tesseract."""
+TILT_LIMIT, SAG_LIMIT, TAPER_LIMIT = math.radians(GATE["tilt_degrees"]), GATE["sag"], GATE["taper"]
 _LONGEST_EXTENSION = 0.5
 _TINY = 1e-6
 
@@ -70,17 +69,24 @@ def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: flo
     return edge_points(larger, points.shape[1], extension)
 
 
-def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
+def gate_score(
+    points: Tensor,
+    sizes: Tensor,
+    *,
+    tilt_limit: float = TILT_LIMIT,
+    sag_limit: float = SAG_LIMIT,
+    taper_limit: float = TAPER_LIMIT,
+) -> Tensor:
     """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of any measure.
 
-    ``r / (1 + r)``, where r is the largest of tilt (tangent of half the chord's angle over that of half of 5
-    degrees; half the angle, so that it grows up to upside down), sag (largest distance of the midline from
-    its chord over the text height, over 0.13) and taper (how much higher one end of the text is than the
-    other, over 22 %).
+    ``r / (1 + r)``, where r is the largest of three measures over their limits: tilt (tangent of half the
+    chord's angle; half, so that it grows up to upside down), sag (largest distance of the midline from its
+    chord, over the text height) and taper (how much higher one end of the text is than the other).
 
     Args:
         points: (n, K, 2), control points without margin, normalised.
         sizes: (n, 2), height and width of the images, pixels.
+        tilt_limit: radians. sag_limit: text heights. taper_limit: relative.
     Returns:
         (n,), in [0, 1].
     """
@@ -93,11 +99,11 @@ def gate_score(points: Tensor, sizes: Tensor) -> Tensor:
     sag = across.amax(dim=1) / (chord_length * height.clamp(min=_TINY))
     # |dy| / (|chord| + dx) is tan(angle / 2); for a chord that runs straight back it would be 0 / 0.
     rise = chord[:, 1].abs() + (-chord[:, 0]).clamp(min=0)
-    tilt = rise / (chord_length + chord[:, 0]).clamp(min=_TINY) / math.tan(TILT_LIMIT / 2)
+    tilt = rise / (chord_length + chord[:, 0]).clamp(min=_TINY) / math.tan(tilt_limit / 2)
     ends = _vertical(points, sizes)[:, :: points.shape[1] // 2 - 1]
     heights = (ends * ends).sum(dim=2).sqrt().clamp(min=_TINY)
     taper = heights.amax(dim=1) / heights.amin(dim=1) - 1
-    ratio = torch.maximum(torch.maximum(tilt, sag / SAG_LIMIT), taper / TAPER_LIMIT)
+    ratio = torch.maximum(torch.maximum(tilt, sag / sag_limit), taper / taper_limit)
     return ratio / (1 + ratio)
 
 

@@ -200,8 +200,11 @@ def _fit(
             report("training", step / steps)
         metrics = {"loss": float(np.mean(losses)), **_validate(_averaged(average), validation)}
         line = {"epoch": epoch + 1, "seconds": round(time.monotonic() - started, 1), **metrics}
-        with metrics_file.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with metrics_file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OutputError(f"{metrics_file}: cannot be written ({error.strerror or error})") from error
     rectifier.load_state_dict(_averaged(average).state_dict())
     rectifier.eval()
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -72,7 +73,15 @@ class TextRectifier(nn.Module):
         coefficients = self._coefficients(thumbnails, sizes)
         points = edge_points(coefficients, self.spec.control_points)
         theta = with_margin(coefficients, points, sizes, self.spec.margin)
-        return Localised(theta, gate_score(points, sizes), points)
+        gate = self.spec.gate
+        score = gate_score(
+            points,
+            sizes,
+            tilt_limit=math.radians(gate["tilt_degrees"]),
+            sag_limit=gate["sag"],
+            taper_limit=gate["taper"],
+        )
+        return Localised(theta, score, points)
 
     def _coefficients(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         raw: Tensor = self.network(thumbnails, sizes)

@@ -136,3 +136,9 @@ def test_it_stays_between_0_and_1_for_any_line() -> None:
 
 def test_upside_down_text_needs_straightening() -> None:
     assert score_of(box_points(20, width=60, height=9, centre=(120, 40))[::-1]) > 0.99
+
+
+def test_other_limits_move_the_middle() -> None:
+    points = torch.from_numpy(normalised_from_pixels(arc_of_sag(0.5), SIZE)).float()[None]
+    score = gate_score(points, torch.tensor([SIZE], dtype=torch.float32), sag_limit=0.5)
+    assert abs(float(score) - 0.5) < 10 * POINT

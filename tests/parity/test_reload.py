@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stn_deploy.artifact import METADATA_KEY, read_artifact, wire
+from stn_deploy.artifact import METADATA_KEY, read_artifact, seal, wire
 from stn_deploy.errors import ArtifactError
 from stn_deploy.export import rectifier_from_artifact
 from stn_deploy.training import TextRectifier, load_checkpoint, save_checkpoint
@@ -69,6 +69,7 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(
     data, spec = read_artifact(model)
     other = dataclasses.replace(spec, localisation=localisation)
     path = tmp_path / "other.onnx"
-    path.write_bytes(wire.with_metadata(data, METADATA_KEY, other.to_json()))
+    sealed = dataclasses.replace(other, digest=seal(data, other.to_json()))
+    path.write_bytes(wire.with_metadata(data, METADATA_KEY, sealed.to_json()))
     with pytest.raises(ArtifactError, match=r"do not fit"):
         rectifier_from_artifact(path)

@@ -63,3 +63,11 @@ def test_a_second_run_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
     for output in ("one", "two"):
         assert run("rectify", SAMPLES / "arch.jpg", "-o", output).returncode == 0
     assert (tmp_path / "one/arch.jpg").read_bytes() == (tmp_path / "two/arch.jpg").read_bytes()
+
+
+def test_a_sheet_never_writes_over_a_result(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sheet.png").write_bytes((SAMPLES / "arch.jpg").read_bytes())
+    done = run("rectify", "sheet.png", "-o", "out", "--sheet")
+    assert done.returncode == 2
+    assert "rename that input" in done.stderr
+    assert not (tmp_path / "out").exists()

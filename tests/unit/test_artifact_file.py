@@ -123,3 +123,11 @@ def test_setting_metadata_replaces_its_key_and_keeps_the_rest(data: bytes) -> No
     assert wire.digest(twice) == wire.digest(data)
     assert check_artifact(twice) == check_artifact(data)
     assert {item.key for item in onnx.load_from_string(twice).metadata_props} == {METADATA_KEY, "note"}
+
+
+@pytest.mark.parametrize("field", ["margin", "threshold", "mean"])
+def test_a_changed_spec_is_noticed(data: bytes, field: str) -> None:
+    values = json.loads(wire.metadata(data)[METADATA_KEY])
+    values[field] = values[field] / 2
+    with pytest.raises(ArtifactError, match="damaged"):
+        check_artifact(wire.with_metadata(data, METADATA_KEY, json.dumps(values)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stn_deploy.data import find_images
-from stn_deploy.errors import ImageError
+from stn_deploy.errors import ArgumentError, ImageError
 from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime.folder import rectify_files
 from tests.pictures import smooth
@@ -40,3 +40,16 @@ def test_an_extreme_image_in_a_folder_does_not_stop_the_others(knowing: Knowing,
     failures = rectify_files(find_images([source]), knowing(control_point_targets(20)), tmp_path / "out")
     assert failures <= 1
     assert {"a.png", "c.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_no_crop_is_larger_than_opencv_can_sample(knowing: Knowing) -> None:
+    line = control_point_targets(20) * [1, 1e-4]
+    crop = knowing(line, height=1024)(smooth(40, 120)).image
+    assert crop.shape[0] == 1024
+    assert crop.shape[1] <= 32_766
+
+
+@pytest.mark.parametrize("given", ["photo.jpg", b"bytes", 7, object()], ids=repr)
+def test_what_is_no_array_is_refused_at_once(knowing: Knowing, given: object) -> None:
+    with pytest.raises(ArgumentError, match="images: expected an array, a list or an iterator"):
+        knowing(control_point_targets(20))(given)  # type: ignore[call-overload]
