@@ -13,8 +13,8 @@ from stn_deploy.geometry import control_point_targets, target_points, thin_plate
 from stn_deploy.geometry.convention import Size
 
 _remap: Any = cv2.remap  # its type stubs refuse the None that one map of two channels needs
-_CELL = 2
-"""Pixels between the nodes of the lattice on which large grids are evaluated."""
+_CELLS_DOWN = 48
+"""Cells of the lattice over the height of V: what bends is the line of text, however finely it is drawn."""
 _LARGEST_FACTOR = 8
 _FAR = 16_000
 """Control points beyond so many pixels take the careful way."""
@@ -27,15 +27,21 @@ def _exact_basis(control_points: int, size: Size, kernel_aspect: float) -> NDArr
     return basis.astype(np.float32)
 
 
+def _cell(size: Size) -> int:
+    """Pixels between the nodes of the lattice on which the spline is evaluated."""
+    return max(2, size[0] // _CELLS_DOWN)
+
+
 @lru_cache(maxsize=128)
 def _lattice_basis(control_points: int, size: Size, kernel_aspect: float) -> tuple[NDArray[np.float32], Size]:
     """Basis at the nodes of a lattice that reaches a cell past V on each side, and the lattice's shape.
 
     Node i lies at the middle of cell i, which is where cv2.resize puts the samples of a small image.
     """
-    shape = tuple(-(-length // _CELL) + 2 for length in size)
+    cell = _cell(size)
+    shape = tuple(-(-length // cell) + 2 for length in size)
     axes = [
-        ((np.arange(n) + 0.5) * _CELL - _CELL) * 2 / length - 1 for n, length in zip(shape, size, strict=True)
+        ((np.arange(n) + 0.5) * cell - cell) * 2 / length - 1 for n, length in zip(shape, size, strict=True)
     ]
     nodes = np.stack(np.meshgrid(axes[1], axes[0]), axis=-1).reshape(-1, 2)
     basis = thin_plate_basis(control_point_targets(control_points), nodes, kernel_aspect=kernel_aspect)
@@ -58,7 +64,8 @@ def source_grid(
         kernel_aspect: of the spline, see `stn_deploy.geometry.thin_plate_basis`.
         supersample: samples per pixel along each axis.
         exact: evaluate the spline at each sample, which is for few different sizes: the basis of each is
-            large and kept. Otherwise on a lattice of 2 pixels, joined bilinearly, within 0.1 pixels.
+            large and kept. Otherwise on a lattice of up to 48 cells over the height, of at least 2 pixels,
+            joined bilinearly: within 0.1 pixels of the source.
     Returns:
         (h * supersample, w * supersample, 2) float32.
     """
@@ -67,7 +74,7 @@ def source_grid(
         return (_exact_basis(len(theta), (height, width), kernel_aspect) @ theta).reshape(height, width, 2)
     basis, shape = _lattice_basis(len(theta), size, kernel_aspect)
     nodes = (basis @ theta).reshape(*shape, 2)
-    cell = _CELL * supersample
+    cell = _cell(size) * supersample
     grid = cv2.resize(nodes, (shape[1] * cell, shape[0] * cell), interpolation=cv2.INTER_LINEAR)
     return np.asarray(grid[cell : cell + height, cell : cell + width], np.float32)
 

@@ -34,7 +34,9 @@ def warps() -> dict[str, Warp]:
     return found
 
 
-@pytest.mark.parametrize("size", [(48, 171), (48, 300), (48, 640), (31, 333), (96, 300)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(48, 171), (48, 300), (48, 640), (31, 333), (96, 300), (240, 1600)], ids=str
+)
 def test_the_lattice_is_within_a_tenth_of_a_pixel(size: tuple[int, int]) -> None:
     for name, warp in warps().items():
         placement = place(warp, text_height=48, margins=np.full(4, 0.3))

@@ -23,6 +23,7 @@ SPEC = RectifierSpec(
     localisation={"channels": [8, 16], "dense": 5},
     recipe={"name": "x", "seed": 3},
     digest="abc",
+    gate={"tilt_degrees": 7.5, "sag": 0.2, "taper": 0.3},
 )
 
 
