@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
 PYTEST_ARGS ?=
+DATA ?=
 
 comma := ,
 BIN := $(VENV)/bin
@@ -29,7 +30,7 @@ TEST_STAMP := $(VENV)/.installed-test
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-quickstart: $(QUICKSTART_STAMP)  ## straighten the sample photographs with the rectifier that ships (no GPU, no torch)
+quickstart: $(QUICKSTART_STAMP)  ## straighten the rendered samples with the rectifier that ships (no GPU, no torch)
 	@$(BIN)/stn-deploy rectify samples -o quickstart --sheet --read auto
 	@echo
 	@echo "Before and after, side by side:  quickstart/sheet.png"
@@ -48,8 +49,8 @@ format: $(TEST_STAMP)  ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-train: $(TEST_STAMP)  ## train the default rectifier into runs/default
-	@$(BIN)/stn-deploy train -o runs/default
+train: $(TEST_STAMP)  ## train the default rectifier into runs/default; DATA=set.zip adds real words with quads
+	@$(BIN)/stn-deploy train -o runs/default $(addprefix --data ,$(DATA))
 
 bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -66,9 +66,10 @@ def keep(name: str, result: dict[str, Any]) -> None:
 
 
 def _context() -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = _git("rev-parse", "--short", "HEAD")
+    # What the benchmarks write themselves does not make the code another one.
+    if _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"):
+        commit += "-dirty"
     versions = {}
     for package in PACKAGES:
         try:
@@ -82,6 +83,11 @@ def _context() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

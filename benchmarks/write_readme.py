@@ -68,6 +68,12 @@ def synthetic() -> str:
     for row in result["read_percent"]:
         values = (f"{row[key]:.1f}" for key in ("distorted", "straightened", "perfectly undone"))
         lines.append(f"| {row['distortion']} | {' | '.join(values)} |")
+    lines += [
+        "",
+        "The angle of an arc is its opening; `perspective .4` makes one end 2.3 times as high as the other; "
+        "`wave .4` moves letters up and down by 0.4 of their height; the last column is the same word drawn "
+        "straight.",
+    ]
     lines += ["", "The waves are where it falls short: the network follows half a wave, not a whole one."]
     return "\n".join(lines)
 

@@ -63,13 +63,13 @@ def command(
         print_json(summary)
     else:
         table = Table(title=f"{dataset}, {result.engine}")
-        for name in ("words", "raw", "rectified", "gain (95 % interval)", "straightened", "fixed", "broken"):
-            table.add_column(name, justify="right")
+        for name in ("words", "raw", "rectified", "gain (95 %)", "applied", "fixed", "broken"):
+            table.add_column(name, justify="right", no_wrap=True)
         table.add_row(
             str(len(result.cases)),
             f"{result.raw_accuracy:.1%}",
             f"{result.rectified_accuracy:.1%}",
-            f"{summary['gain']:+.1%} ({low:+.1%} to {high:+.1%})",
+            f"{summary['gain']:+.1%} ({low:+.1%}, {high:+.1%})",
             f"{result.applied:.1%}",
             str(len(result.fixed)),
             str(len(result.broken)),

@@ -29,7 +29,9 @@ def command(
     if json_:
         print_json(values)
         return
-    table = Table("", "", show_header=False)
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in values.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {item}" for key, item in value.items())

@@ -20,7 +20,9 @@ def command(
         Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
     ] = None,
     height: Annotated[int, typer.Option(help="Height of the crops in pixels; the width is natural.")] = 48,
-    size: Annotated[str | None, typer.Option(help="Fixed HEIGHTxWIDTH instead, such as 32x100.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Fixed HEIGHTxWIDTH of straightened crops instead, such as 32x100.")
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Of the score, 0 to 1; 0 straightens always. The model's own by default."),
@@ -35,7 +37,7 @@ def command(
 ) -> None:
     """Straighten images; those that need it not are copied as they are.
 
-    Exit status: 0 all done, 1 some images could not be used (the others are done), 2 nothing done.
+    Exit status: 0 all done, 1 some images could not be used (the others are done), 2 refused.
     """
     from stn_deploy.cli.rectify_report import Report
     from stn_deploy.data import find_images

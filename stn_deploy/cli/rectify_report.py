@@ -70,7 +70,9 @@ class Report:
         """One line: how many, how many straightened, how fast."""
         good = len(self.lines) - len(self.failed)
         text = f"{good} of {len(self.lines)} images done, {self._applied} straightened"
-        return text + (f", {self._milliseconds / good:.2f} ms each" if good else "")
+        text += f", {self._milliseconds / good:.2f} ms each" if good else ""
+        hidden = good - len(self._pictures)
+        return text + (f", the sheet shows the first {_SHEET_UP_TO}" if self._sheet and hidden else "")
 
     def print(self, console: Console) -> None:
         """The table, where it is short enough to be read."""
@@ -78,7 +80,7 @@ class Report:
             return
         table = Table()
         table.add_column("file", overflow="fold")
-        table.add_column("")
+        table.add_column("result")
         table.add_column("score", justify="right")
         table.add_column("ms", justify="right")
         if self._reader is not None:

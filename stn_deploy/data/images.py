@@ -117,7 +117,8 @@ def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
         ArgumentError: not an array, or another dtype.
     """
     if not isinstance(image, np.ndarray):
-        raise ArgumentError(f"image: expected a NumPy array, got {type(image).__name__}")
+        hint = "; cv2.imread returns None for a file that it cannot read" if image is None else ""
+        raise ArgumentError(f"image: expected a NumPy array, got {type(image).__name__}{hint}")
     if image.dtype not in (np.uint8, np.uint16):
         raise ArgumentError(f"image: expected uint8 or uint16, got {image.dtype}")
     channels = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
@@ -194,11 +195,15 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
     Returns:
         input by input, each in natural order (``word_2`` before ``word_10``).
     Raises:
-        ArgumentError: an input does not exist, nothing is found, or two files share their relative path.
+        ArgumentError: an input does not exist or holds no image, or two files share their relative path.
     """
     found: dict[Path, FoundImage] = {}
     for source in map(Path, inputs):
-        for image in sorted(_expand(source), key=_natural_order):
+        images = sorted(_expand(source), key=_natural_order)
+        if not images:
+            suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+            raise ArgumentError(f"inputs: expected images ({suffixes}), found none in {source}")
+        for image in images:
             other = found.setdefault(image.relative, image)
             if other is not image:
                 raise ArgumentError(
@@ -206,10 +211,7 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
                     f"and from {image.path}; give their common folder, or run once for each"
                 )
     if not found:
-        names = ", ".join(map(str, inputs)) or "no input"
-        raise ArgumentError(
-            f"inputs: expected images ({' '.join(sorted(IMAGE_SUFFIXES))}), found none in {names}"
-        )
+        raise ArgumentError("inputs: expected files, folders or patterns, got none")
     return list(found.values())
 
 

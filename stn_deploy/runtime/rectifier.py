@@ -61,7 +61,8 @@ class Rectifier:
         Args:
             model: an .onnx file written by ``stn-deploy export``; the shipped one by default.
             height: of the crops, pixels, at the natural width of the straightened text.
-            size: (height, width) of all crops instead, for recognisers of fixed input size.
+            size: (height, width) of all straightened crops instead, for recognisers of fixed input size.
+                Images that are left alone keep their own size here too.
             threshold: of the score, in [0, 1]; 0 straightens always. The model's own by default.
             threads: of the network, at least 1.
         Raises:
@@ -111,7 +112,8 @@ class Rectifier:
         if not isinstance(images, Iterator):
             raise ArgumentError(
                 f"images: expected an array, a list or an iterator of arrays, got {type(images).__name__}; "
-                "stn_deploy.data.read_image reads a file, np.asarray converts other pictures"
+                "stn_deploy.data.read_image reads a file (cv2.imread returns None where it cannot), "
+                "np.asarray converts other pictures"
             )
         return self._stream(images)
 

@@ -37,6 +37,10 @@ class Rectified:
     source_size: Size
     kernel_aspect: float
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Rectified({height} x {width} pixels, applied={self.applied}, score={self.score:.3f})"
+
     def to_source(self, points: ArrayLike) -> FloatArray:
         """Where points of the result lie in the original.
 

@@ -343,9 +343,13 @@ def test_a_missing_input_is_named(tmp_path: Path) -> None:
 
 
 def test_finding_nothing_is_an_error(tmp_path: Path) -> None:
-    for inputs in ([], [tmp_path], [tmp_path / "*.png"]):
+    touch(tmp_path, "full/x.png")
+    (tmp_path / "empty").mkdir()
+    for useless in ("empty", "*.png"):
         with pytest.raises(ArgumentError, match=r"inputs: expected images .* found none in"):
-            find_images(inputs)
+            find_images([tmp_path / "full", tmp_path / useless])
+    with pytest.raises(ArgumentError, match="got none"):
+        find_images([])
 
 
 def test_two_files_of_one_relative_path_are_both_named(tmp_path: Path) -> None:
