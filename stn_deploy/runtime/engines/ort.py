@@ -39,7 +39,7 @@ class OrtLocaliser:
         """Cut the localisation part out of an exported file and load it.
 
         Args:
-            artifact: bytes of the exported file. threads: of the session, at least 1.
+            artifact: bytes of the exported file. threads: that run the network, at least 1.
         Raises:
             ArtifactError: the part cannot be cut out or run.
             MissingDependency: onnxruntime is not installed.
