@@ -48,7 +48,7 @@ def command(
         raise ArgumentError(f"--read: expected tesseract, auto or none, got {read!r}")
     if max_megapixels <= 0:
         raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
-    found = find_images(inputs)
+    found = find_images(inputs, leave_out=to)
     if sheet and any(image.relative.with_suffix(".png") == Path("sheet.png") for image in found):
         raise ArgumentError("--sheet: would write over the result of an input named sheet; rename that input")
     rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)

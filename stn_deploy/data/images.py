@@ -184,7 +184,9 @@ class FoundImage:
     relative: Path
 
 
-def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
+def find_images(
+    inputs: Sequence[str | os.PathLike[str]], *, leave_out: str | os.PathLike[str] | None = None
+) -> list[FoundImage]:
     """The image files that files, folders and glob patterns name.
 
     Folders are searched recursively and hidden files are skipped; there and in patterns only the names
@@ -192,6 +194,8 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
 
     Args:
         inputs: files, folders, patterns such as ``scans/**/*.png``; a name that exists is not a pattern.
+        leave_out: a folder that is passed over where it lies inside an input folder: the results of an
+            earlier run are not inputs of the next.
     Returns:
         input by input, each in natural order (``word_2`` before ``word_10``).
     Raises:
@@ -199,7 +203,7 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
     """
     found: dict[Path, FoundImage] = {}
     for source in map(Path, inputs):
-        images = sorted(_expand(source), key=_natural_order)
+        images = sorted(_expand(source, leave_out), key=_natural_order)
         if not images:
             suffixes = " ".join(sorted(IMAGE_SUFFIXES))
             raise ArgumentError(f"inputs: expected images ({suffixes}), found none in {source}")
@@ -215,10 +219,15 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[FoundImage]:
     return list(found.values())
 
 
-def _expand(source: Path) -> Iterator[FoundImage]:
+def _expand(source: Path, leave_out: str | os.PathLike[str] | None) -> Iterator[FoundImage]:
     if source.is_dir():
+        results = None if leave_out is None else Path(leave_out).resolve()
         for folder, subfolders, names in os.walk(source, onerror=_refuse_folder):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            subfolders[:] = [
+                name
+                for name in subfolders
+                if not name.startswith(".") and Path(folder, name).resolve() != results
+            ]
             paths = (Path(folder, name) for name in names if not name.startswith("."))
             yield from (
                 FoundImage(path, path.relative_to(source)) for path in paths if _looks_like_image(path)

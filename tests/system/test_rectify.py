@@ -65,6 +65,15 @@ def test_a_second_run_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "one/arch.jpg").read_bytes() == (tmp_path / "two/arch.jpg").read_bytes()
 
 
+def test_results_inside_the_input_folder_are_not_inputs_of_the_next_run(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        done = run("rectify", photographs, "-o", photographs / "out")
+        assert done.returncode == 0, done.stderr
+        assert set(lines_of(photographs / "out")) == {"a_first.jpg", "z_last.jpg"}
+
+
 def test_a_sheet_never_writes_over_a_result(run: Run, tmp_path: Path) -> None:
     (tmp_path / "sheet.png").write_bytes((SAMPLES / "arch.jpg").read_bytes())
     done = run("rectify", "sheet.png", "-o", "out", "--sheet")
