@@ -8,11 +8,11 @@ from _record import arguments, dataset, keep
 
 from stn_deploy.data import open_dataset
 from stn_deploy.export import rectifier_from_artifact
-from stn_deploy.geometry import quad_control_points
+from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime import DEFAULT_MODEL
 from stn_deploy.training.loss import point_error
 from stn_deploy.training.pool import PoolSettings, pool_of_scenes
-from stn_deploy.training.scene import Scene
+from stn_deploy.training.real import RealWord
 
 
 @torch.inference_mode()
@@ -24,17 +24,13 @@ def main() -> None:
     settings = PoolSettings(thumbnail_size=spec.thumbnail_size, control_points=spec.control_points, seed=0)
     with open_dataset(dataset(options, "icdar2015_test.zip")) as samples:
         scenes = [
-            Scene(
-                image=sample.image(),
-                points=quad_control_points(sample.quad, spec.control_points),
-                word=sample.text,
-            )
+            RealWord(image=sample.image(), quad=sample.quad, text=sample.text).scene(spec.control_points)
             for sample in samples
             if sample.quad is not None
         ]
     pool = pool_of_scenes(scenes, settings)
     sizes, truth = torch.from_numpy(pool.sizes), torch.from_numpy(pool.points)
-    box = torch.from_numpy(quad_control_points([[-1, -1], [1, -1], [1, 1], [-1, 1]], spec.control_points))
+    box = torch.tensor(control_point_targets(spec.control_points))  # the identity: the whole crop
     predicted = {
         "stn-deploy": rectifier.predict_points(torch.from_numpy(pool.thumbnails).float(), sizes),
         "no rectifier (the crop's box)": box.float().expand_as(truth),

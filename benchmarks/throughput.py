@@ -10,8 +10,7 @@ import torch
 from _aster import Aster, rectify
 from _record import arguments, dataset, keep, seconds, spread
 
-from stn_deploy.data import open_dataset
-from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.data import open_dataset, thumbnail, thumbnail_batch
 from stn_deploy.runtime import Rectifier
 
 N, ROUNDS = 64, 40
@@ -32,7 +31,7 @@ def main() -> None:
     )
     sizes = np.array([crop.shape[:2] for crop in crops], np.float32)
     shape = always.spec.thumbnail_size
-    thumbnails = np.stack([thumbnail(crop, shape).transpose(2, 0, 1) for crop in crops])
+    thumbnails = thumbnail_batch(crops, shape)
     candidates = {
         "stn-deploy, natural width at height 48, all straightened": lambda: always(crops),
         "stn-deploy, 32x100, all straightened": lambda: fixed(crops),

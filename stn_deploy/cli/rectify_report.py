@@ -9,7 +9,7 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from stn_deploy.data import read_image
+from stn_deploy.data import write_whole
 from stn_deploy.errors import MissingDependency, OutputError
 from stn_deploy.runtime.folder import FileResult
 from stn_deploy.runtime.ocr import Reader, open_reader
@@ -41,29 +41,22 @@ class Report:
     def add(self, done: FileResult) -> None:
         """Take one result in."""
         line = done.as_line()
-        if done.result is None:
+        if done.result is None or done.original is None:
             self.failed.append(done.error or "")
             self.lines.append(line)
             return
         self._applied += done.result.applied
         self._milliseconds += done.milliseconds
-        wants_picture = self._sheet and len(self._pictures) < _SHEET_UP_TO
-        if self._reader is not None or wants_picture:
-            source = read_image(done.source.path, max_megapixels=1e6)
-            if self._reader is not None:
-                line["text_before"] = self._reader.read(source).text
-                line["text_after"] = (
-                    self._reader.read(done.result.image).text if done.result.applied else line["text_before"]
-                )
-            if wants_picture:
-                self._pictures.append(
-                    SheetRow(
-                        image=source,
-                        result=done.result,
-                        label=line["file"],
-                        note=_note(done.result.applied, line),
-                    )
-                )
+        if self._reader is not None:
+            line["text_before"] = self._reader.read(done.original).text
+            line["text_after"] = (
+                self._reader.read(done.result.image).text if done.result.applied else line["text_before"]
+            )
+        if self._sheet and len(self._pictures) < _SHEET_UP_TO:
+            note = _note(done.result.applied, line)
+            self._pictures.append(
+                SheetRow(image=done.original, result=done.result, label=line["file"], note=note)
+            )
         self.lines.append(line)
 
     def summary(self) -> str:
@@ -108,7 +101,7 @@ class Report:
             try:
                 if not encoded:
                     raise OSError("OpenCV cannot encode it")
-                path.write_bytes(buffer.tobytes())
+                write_whole(path, buffer.tobytes())
             except OSError as error:
                 raise OutputError(f"{path}: the sheet cannot be written ({error})") from error
 

@@ -18,8 +18,9 @@ from stn_deploy.data.images import (
     decode_image,
     find_images,
     read_image,
+    read_image_file,
 )
-from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.data.thumbnails import thumbnail, thumbnail_batch
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -34,6 +35,8 @@ __all__ = [
     "open_dataset",
     "read_header",
     "read_image",
+    "read_image_file",
     "thumbnail",
+    "thumbnail_batch",
     "write_whole",
 ]

@@ -94,12 +94,20 @@ def read_image(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGA
         ImageError: the file cannot be read, or ``decode_image`` refuses it; starts with the file's name.
     """
     path = Path(path)
+    return decode_image(read_image_file(path), max_megapixels=max_megapixels, name=path.name)
+
+
+def read_image_file(path: Path) -> bytes:
+    """The bytes of an image file, not decoded.
+
+    Raises:
+        ImageError: the file cannot be read; starts with the file's name.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"{path.name}: the file cannot be read: {reason} ({path})") from None
-    return decode_image(data, max_megapixels=max_megapixels, name=path.name)
 
 
 def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:

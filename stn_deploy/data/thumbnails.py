@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -30,6 +31,12 @@ def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.flo
         double = cv2.resize(image.astype(np.float32), (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     # Bilinear by exactly one half puts each sample in the middle of four pixels: their mean.
     return np.asarray(cv2.resize(double, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def thumbnail_batch(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Thumbnails as the localisation network takes them: (n, 3, height, width); see `thumbnail`."""
+    thumbnails = np.stack([thumbnail(image, size) for image in images])
+    return np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
 
 
 def _gathered(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:

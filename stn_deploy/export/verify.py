@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.data import thumbnail_batch
 from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.export.reload import rectifier_from_artifact
 from stn_deploy.runtime.canvas import pack_canvas
@@ -129,9 +129,8 @@ def _torch(
 
 def _split(localiser: OrtLocaliser, spec: RectifierSpec, batch: list[Image]) -> _Outputs:
     """What `stn_deploy.runtime.Rectifier` does, at the size of the full graph."""
-    thumbnails = np.stack([thumbnail(image, spec.thumbnail_size) for image in batch])
     sizes = np.array([image.shape[:2] for image in batch], np.float32)
-    theta, score = localiser.localise(np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2)), sizes)
+    theta, score = localiser.localise(thumbnail_batch(batch, spec.thumbnail_size), sizes)
     sampled = [
         sample_original(image, points, spec.output_size, kernel_aspect=spec.kernel_aspect, exact=True)
         for image, points in zip(batch, theta, strict=True)

@@ -12,8 +12,9 @@ from typing import Any, TextIO
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image, write_whole
+from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, decode_image, read_image_file, write_whole
 from stn_deploy.errors import ImageError, OutputError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.rectifier import Rectifier
@@ -29,12 +30,14 @@ class FileResult:
     """What became of one file.
 
     source: the input. output: the file written under the output folder, None after an error.
+    original: the decoded input, (h, w, 3) uint8; None after an error.
     result: the rectifier's, with ``image`` holding the crop; None after an error. error: what went wrong.
     milliseconds: of rectification, decoding and writing not counted.
     """
 
     source: FoundImage
     output: Path | None = None
+    original: NDArray[np.uint8] | None = None
     result: Rectified | None = None
     milliseconds: float = 0.0
     error: str | None = None
@@ -80,13 +83,14 @@ def rectify_files(
     Raises:
         OutputError: the folder cannot be written; what was finished stays, with its lines.
     """
-    _prepare(found, output)
+    converted = _converted_names(found)
+    _prepare(found, converted, output)
     failures = 0
     temporary = output / f".{LINES}.part"
     try:
         with temporary.open("w", encoding="utf-8") as lines:
             try:
-                for result in _results(found, rectifier, output, max_megapixels):
+                for result in _results(found, converted, rectifier, output, max_megapixels):
                     failures += result.error is not None
                     _write_line(lines, result)
                     done(result)
@@ -101,10 +105,10 @@ def rectify_files(
     return failures
 
 
-def _prepare(found: Sequence[FoundImage], output: Path) -> None:
+def _prepare(found: Sequence[FoundImage], converted: Sequence[Path], output: Path) -> None:
     """Make the folder, and refuse to write over the inputs."""
     inputs = {image.path.resolve(): image.path for image in found}
-    for name in (*(image.relative for image in found), *_converted_names(found), Path(LINES)):
+    for name in (*(image.relative for image in found), *converted, Path(LINES)):
         victim = inputs.get((output / name).resolve())
         if victim is not None:
             raise OutputError(
@@ -121,11 +125,16 @@ def _write_line(lines: TextIO, result: FileResult) -> None:
 
 
 def _results(
-    found: Sequence[FoundImage], rectifier: Rectifier, output: Path, max_megapixels: float
+    found: Sequence[FoundImage],
+    converted: Sequence[Path],
+    rectifier: Rectifier,
+    output: Path,
+    max_megapixels: float,
 ) -> Iterator[FileResult]:
-    for source, converted in zip(found, _converted_names(found), strict=True):
+    for source, name in zip(found, converted, strict=True):
         try:
-            image = read_image(source.path, max_megapixels=max_megapixels)
+            given = read_image_file(source.path)
+            image = decode_image(given, max_megapixels=max_megapixels, name=source.path.name)
             started = time.perf_counter()
             result = rectifier(image)
         except ImageError as error:
@@ -135,13 +144,14 @@ def _results(
             yield FileResult(source=source, error=message)
             continue
         milliseconds = (time.perf_counter() - started) * 1e3
-        written = converted if result.applied else source.relative
+        written = name if result.applied else source.relative
         try:
-            data = _encoded(result, written) if result.applied else source.path.read_bytes()
-            write_whole(output / written, data)
+            write_whole(output / written, _encoded(result, written) if result.applied else given)
         except OSError as error:
             raise _output_error(output / written, error) from error
-        yield FileResult(source=source, output=written, result=result, milliseconds=milliseconds)
+        yield FileResult(
+            source=source, output=written, original=image, result=result, milliseconds=milliseconds
+        )
 
 
 def _converted_names(found: Sequence[FoundImage]) -> list[Path]:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data import as_bgr
-from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.data import as_bgr, thumbnail_batch
 from stn_deploy.errors import ArgumentError, ImageError
 from stn_deploy.geometry import checked_size, measure_text_lines, pixels_from_normalised
 from stn_deploy.geometry.convention import Size
@@ -133,9 +132,8 @@ class Rectifier:
             raise ImageError(
                 f"image {before + index}: expected at least 2 x 2 pixels, got {height} x {width}"
             )
-        thumbnails = np.stack([thumbnail(image, self.spec.thumbnail_size) for image in images])
-        channels_first = np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
-        theta, score = self._localiser.localise(channels_first, sizes)
+        thumbnails = thumbnail_batch(images, self.spec.thumbnail_size)
+        theta, score = self._localiser.localise(thumbnails, sizes)
         measures = measure_text_lines(pixels_from_normalised(theta, sizes[:, None]))
         return [
             self._finish(*each)

@@ -25,7 +25,6 @@ from stn_deploy.training.pool import Pool, PoolSettings, build_pools, pool_of_sc
 from stn_deploy.training.real import RealWord
 from stn_deploy.training.recipe import Recipe
 from stn_deploy.training.rectifier import TextRectifier
-from stn_deploy.training.scene import Scene
 
 Report = Callable[[str, float], None]
 """Called with what is being done and the part of it that is done, in [0, 1]."""
@@ -122,16 +121,7 @@ def _validation_pool(settings: PoolSettings, recipe: Recipe, held_out: list[Real
     rendered, _ = build_pools(apart, rendered=min(2048, recipe.rendered), real=0, words=[], processes=1)
     pools = {"rendered": rendered}
     if held_out:
-        from stn_deploy.geometry import quad_control_points
-
-        scenes = [
-            Scene(
-                image=word.image,
-                points=quad_control_points(word.quad, recipe.control_points),
-                word=word.text,
-            )
-            for word in held_out
-        ]
+        scenes = [word.scene(recipe.control_points) for word in held_out]
         pools["real"] = pool_of_scenes(scenes, settings)
     return pools
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.data.thumbnails import thumbnail
+from stn_deploy.data import thumbnail_batch
 from stn_deploy.geometry import normalised_from_pixels
 from stn_deploy.training.flat import flat_from_quad, random_flat_text
 from stn_deploy.training.fonts import find_fonts
@@ -64,10 +64,10 @@ class PoolSettings:
 def pool_of_scenes(scenes: list[Scene], settings: PoolSettings) -> Pool:
     """Thumbnails and normalised truth of pictures."""
     sizes = np.array([scene.image.shape[:2] for scene in scenes], np.float32)
-    pictures = [thumbnail(scene.image, settings.thumbnail_size).transpose(2, 0, 1) for scene in scenes]
+    pictures = thumbnail_batch([scene.image for scene in scenes], settings.thumbnail_size)
     points = [normalised_from_pixels(scene.points, size) for scene, size in zip(scenes, sizes, strict=True)]
     return Pool(
-        thumbnails=np.rint(np.stack(pictures)).astype(np.uint8),
+        thumbnails=np.rint(pictures).astype(np.uint8),
         sizes=sizes,
         points=np.stack(points).astype(np.float32),
     )

@@ -31,6 +31,10 @@ class RealWord:
     quad: NDArray[np.float32]
     text: str
 
+    def scene(self, count: int) -> Scene:
+        """The photograph as it is, with ``count`` true control points."""
+        return Scene(image=self.image, points=quad_control_points(self.quad, count), word=self.text)
+
 
 def load_real_words(dataset: Dataset) -> tuple[list[RealWord], int]:
     """All words of a dataset that have a usable quadrilateral, and the number of samples left out.
@@ -68,9 +72,10 @@ def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     Args:
         count: K, number of control points in the result.
     """
-    points = quad_control_points(word.quad, count)
+    scene = word.scene(count)
     if rng.random() < 0.3:
-        return Scene(image=word.image, points=points, word=word.text)
+        return scene
+    points = scene.points
     sides = np.linalg.norm(np.roll(word.quad, -1, axis=0) - word.quad, axis=1)
     height = max(float(sides[1] + sides[3]) / 2, 2.0)
     middle = word.quad.mean(axis=0)
