@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export.node import theta_grid_sample_node
-from stn_deploy.geometry import control_point_targets, target_points, thin_plate_basis
+from stn_deploy.geometry import target_points
 from stn_deploy.geometry.convention import Size
+from stn_deploy.stn import GridGenerator
 from stn_deploy.training.rectifier import TextRectifier
 
 
@@ -49,13 +50,11 @@ class RectifierGraph(nn.Module):
         self.scaling = (spec.mean, spec.std)
         height, width = spec.thumbnail_size
         grid = target_points((2 * height, 2 * width)).reshape(1, 2 * height, 2 * width, 2)
-        basis = thin_plate_basis(
-            control_point_targets(spec.control_points),
-            target_points(output_size),
-            kernel_aspect=spec.kernel_aspect,
+        grid_generator = GridGenerator.thin_plate_spline(
+            output_size, spec.control_points, kernel_aspect=spec.kernel_aspect
         )
         self.register_buffer("thumbnail_grid", torch.from_numpy(grid).float(), persistent=False)
-        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
+        self.register_buffer("basis", grid_generator.basis, persistent=False)
 
     def forward(self, images: Tensor, extents: Tensor) -> GraphOutputs:
         """Rectify a batch.
