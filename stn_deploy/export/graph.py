@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export.node import theta_grid_sample_node
-from stn_deploy.geometry import target_points
+from stn_deploy.geometry import ThinPlateSpline, target_points
 from stn_deploy.geometry.convention import Size
 from stn_deploy.stn import GridGenerator
 from stn_deploy.training.rectifier import TextRectifier
@@ -50,9 +50,8 @@ class RectifierGraph(nn.Module):
         self.scaling = (spec.mean, spec.std)
         height, width = spec.thumbnail_size
         grid = target_points((2 * height, 2 * width)).reshape(1, 2 * height, 2 * width, 2)
-        grid_generator = GridGenerator.thin_plate_spline(
-            output_size, spec.control_points, kernel_aspect=spec.kernel_aspect
-        )
+        spline = ThinPlateSpline.on_edges(spec.control_points, kernel_aspect=spec.kernel_aspect)
+        grid_generator = GridGenerator(spline, output_size)
         self.register_buffer("thumbnail_grid", torch.from_numpy(grid).float(), persistent=False)
         self.register_buffer("basis", grid_generator.basis, persistent=False)
 

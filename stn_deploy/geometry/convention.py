@@ -1,13 +1,13 @@
 """The one coordinate convention of stn-deploy, and the way to pixels and back.
 
 Convention:
-    - A point is (x, y).
+    - A point is (x, y), in a volume (x, y, z).
     - Normalised coordinates: [-1, 1] spans the pixel *edges* of an image (``align_corners=False``), so the
       same number means the same place at every resolution.
     - Pixel coordinates are continuous and count from the left and top edge: the first pixel covers [0, 1]
       and its centre is at 0.5. (OpenCV's remap counts pixel centres: subtract 0.5.)
     - theta maps target (output V) to source (input U).
-    - A size is (height, width) in pixels, as in ``array.shape[:2]``.
+    - A size is (height, width) in pixels, as in ``array.shape[:2]``; of a volume (depth, height, width).
 """
 
 from __future__ import annotations
@@ -23,27 +23,45 @@ Size = tuple[int, int]
 FloatArray = NDArray[np.floating[Any]]
 
 
+def checked_extent(extent: ArrayLike, name: str = "size", dimensions: int | None = None) -> tuple[int, ...]:
+    """``extent`` as (height, width) or (depth, height, width), refused unless each is at least one pixel.
+
+    Raises:
+        ArgumentError: anything else, or another number of dimensions than was asked for.
+    """
+    wanted = (2, 3) if dimensions is None else (dimensions,)
+    try:
+        values = np.asarray(extent)
+    except ValueError:  # ragged
+        values = np.empty(0)
+    if values.ndim != 1 or len(values) not in wanted or values.dtype.kind not in "iu" or values.min() < 1:
+        expected = " or ".join(
+            "(height, width)" if count == 2 else "(depth, height, width)" for count in wanted
+        )
+        raise ArgumentError(f"{name}: expected {expected}, each at least 1 pixel, got {extent!r}")
+    return tuple(int(value) for value in values)
+
+
 def checked_size(size: ArrayLike, name: str = "size") -> Size:
     """``size`` as (height, width), refused unless both are whole numbers of at least one pixel.
 
     Raises:
         ArgumentError: anything else.
     """
-    values = np.asarray(size)
-    if values.shape != (2,) or values.dtype.kind not in "iu" or int(values.min()) < 1:
-        raise ArgumentError(f"{name}: expected (height, width), each at least 1 pixel, got {size!r}")
-    return int(values[0]), int(values[1])
+    height, width = checked_extent(size, name, 2)
+    return height, width
 
 
-def checked_points(points: ArrayLike, name: str = "points") -> FloatArray:
-    """``points`` as a float array (..., 2).
+def checked_points(points: ArrayLike, name: str = "points", dimensions: int = 2) -> FloatArray:
+    """``points`` as a float array (..., dimensions).
 
     Raises:
-        ShapeError: the last dimension is not 2.
+        ShapeError: the last dimension is another one.
     """
     array = np.asarray(points)
-    if array.ndim < 1 or array.shape[-1] != 2:
-        raise ShapeError(f"{name}: expected (..., 2) holding (x, y), got {array.shape}")
+    if array.ndim < 1 or array.shape[-1] != dimensions:
+        letters = ", ".join("xyz"[:dimensions])
+        raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {array.shape}")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -52,41 +70,40 @@ def pixels_from_normalised(points: ArrayLike, size: ArrayLike) -> FloatArray:
 
     Convention: see the module; normalised -1 is pixel 0, +1 is the width (or height).
     Args:
-        points: (..., 2), normalised.
-        size: height and width, pixels; (2,) or broadcastable (..., 2).
+        points: (..., 2), normalised; in a volume (..., 3).
+        size: height and width, pixels; (2,) or broadcastable (..., 2); of a volume (..., 3).
     Returns:
-        (..., 2) in pixels.
+        (..., 2) or (..., 3) in pixels.
     """
-    array = checked_points(points)
-    width_height = np.asarray(size, dtype=array.dtype)[..., ::-1]
-    return (array + 1) * (width_height / 2)
+    extent = np.asarray(size)
+    array = checked_points(points, "points", extent.shape[-1])
+    return (array + 1) * (extent[..., ::-1].astype(array.dtype) / 2)
 
 
 def normalised_from_pixels(points: ArrayLike, size: ArrayLike) -> FloatArray:
     """Normalised coordinates of pixel points; the inverse of `pixels_from_normalised`.
 
     Args:
-        points: (..., 2), pixels.
-        size: height and width, pixels; (2,) or broadcastable (..., 2).
+        points: (..., 2), pixels; in a volume (..., 3).
+        size: height and width, pixels; (2,) or broadcastable (..., 2); of a volume (..., 3).
     Returns:
-        (..., 2), normalised.
+        (..., 2) or (..., 3), normalised.
     """
-    array = checked_points(points)
-    width_height = np.asarray(size, dtype=array.dtype)[..., ::-1]
-    return array * (2 / width_height) - 1
+    extent = np.asarray(size)
+    array = checked_points(points, "points", extent.shape[-1])
+    return array * (2 / extent[..., ::-1].astype(array.dtype)) - 1
 
 
 def target_points(size: ArrayLike) -> NDArray[np.float64]:
     """Pixel centres of the output V, row by row.
 
-    Convention: normalised, (x, y).
+    Convention: normalised, (x, y) or (x, y, z); x runs fastest.
     Args:
-        size: height and width of V, pixels.
+        size: height and width of V, or depth, height and width; pixels.
     Returns:
-        (height * width, 2), float64.
+        (P, 2) or (P, 3), float64; P is the number of pixels of V.
     Source: Jaderberg et al. 2015, section 3.2, the regular grid G.
     """
-    height, width = checked_size(size)
-    ys = (2 * np.arange(height) + 1) / height - 1
-    xs = (2 * np.arange(width) + 1) / width - 1
-    return np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    extent = checked_extent(size)
+    centres = [(2 * np.arange(length) + 1) / length - 1 for length in extent]
+    return np.stack(np.meshgrid(*centres, indexing="ij")[::-1], axis=-1).reshape(-1, len(extent))

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.geometry.control_points import control_point_lattice, control_point_targets
 from stn_deploy.geometry.convention import checked_points
-
-
-@lru_cache(maxsize=16)
-def _edge_targets(count: int) -> NDArray[np.float64]:
-    xs = np.linspace(-1, 1, count // 2)
-    targets = np.concatenate([np.stack([xs, np.full_like(xs, y)], axis=1) for y in (-1.0, 1.0)])
-    targets.setflags(write=False)
-    return np.asarray(targets, np.float64)
-
-
-def control_point_targets(count: int) -> NDArray[np.float64]:
-    """Where the text control points lie in V: half along the top edge, half along the bottom edge.
-
-    Convention: normalised (x, y); left to right on each edge, ends on the corners.
-    Args:
-        count: K, even and at least 4.
-    Returns:
-        (K, 2), float64, read-only. They are also the identity theta.
-    Raises:
-        ArgumentError: K is odd or below 4.
-    Source: Shi et al. 2016, Robust Scene Text Recognition with Automatic Rectification, section 3.1.
-    """
-    if count < 4 or count % 2:
-        raise ArgumentError(f"control points: expected an even number of at least 4, got {count}")
-    return _edge_targets(count)
 
 
 def _radial(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,3 +63,75 @@ def thin_plate_basis(
     target = checked_points(points).astype(np.float64).reshape(-1, 2) * frame
     rows = np.concatenate([_radial(target, targets), np.ones((len(target), 1)), target], axis=1)
     return np.asarray(rows @ _spline_from_values(targets.tobytes()), np.float64)
+
+
+class ThinPlateSpline:
+    """The family of thin-plate splines through given control points, as a `stn_deploy.geometry.Transform`.
+
+    Convention: normalised; theta lists the source positions x0, y0, x1, y1, ... of the control points, so its
+    (K, 2) form is ``theta.reshape(K, 2)``.
+    Attributes beyond those of a transform:
+        control_targets: (K, 2), float64, where the control points lie in V.
+        kernel_aspect: see `thin_plate_basis`.
+    Source: Jaderberg et al. 2015, section 3.2; Bookstein 1989, Principal Warps.
+    """
+
+    name = "thin-plate spline"
+    dimensions = 2
+    homogeneous = False
+
+    def __init__(self, control_targets: ArrayLike, *, kernel_aspect: float = 1.0) -> None:
+        """Take any control points.
+
+        Args:
+            control_targets: (K, 2) control points in V, K >= 3, normalised.
+            kernel_aspect: see `thin_plate_basis`.
+        Raises:
+            ShapeError: not (K, 2).
+            ArgumentError: points that coincide or lie on one line, or a kernel aspect not above 0.
+        """
+        targets = np.array(checked_points(control_targets, "control_targets"), np.float64)
+        if targets.ndim != 2:
+            raise ShapeError(f"control_targets: expected (K, 2), got {targets.shape}")
+        thin_plate_basis(targets, targets[:1], kernel_aspect=kernel_aspect)  # raises where there is no spline
+        targets.setflags(write=False)
+        self.control_targets = targets
+        self.kernel_aspect = kernel_aspect
+        self.parameters = targets.size
+        self.identity: NDArray[np.float64] = targets.reshape(-1)
+        self.offset = np.zeros(targets.size)
+        self.displacements = np.ones(targets.size, np.bool_)
+
+    @classmethod
+    def on_edges(cls, count: int = 20, *, kernel_aspect: float = 1.0) -> ThinPlateSpline:
+        """Half of the control points along the top edge of V, half along the bottom edge: for lines of text.
+
+        Raises:
+            ArgumentError: ``count`` is odd or below 4.
+        Source: Shi et al. 2016, Robust Scene Text Recognition with Automatic Rectification, section 3.1.
+        """
+        return cls(control_point_targets(count), kernel_aspect=kernel_aspect)
+
+    @classmethod
+    def on_lattice(cls, rows: int = 4, columns: int = 4) -> ThinPlateSpline:
+        """A regular lattice of control points over V; 4 x 4 is the paper's.
+
+        Raises:
+            ArgumentError: fewer than 2 rows or columns.
+        Source: Jaderberg et al. 2015, section 4.1.
+        """
+        return cls(control_point_lattice(rows, columns))
+
+    def __repr__(self) -> str:
+        return f"ThinPlateSpline({len(self.control_targets)} control points)"
+
+    @cached_property
+    def expansion(self) -> NDArray[np.float64]:
+        """(2 K, 2 K): sorts x0, y0, x1, y1, ... into all x and then all y."""
+        count = len(self.control_targets)
+        order = np.arange(2 * count).reshape(count, 2).T.reshape(-1)
+        return np.asarray(np.eye(2 * count)[:, order], np.float64)
+
+    def basis(self, points: ArrayLike) -> NDArray[np.float64]:
+        """(P, K), float64: `thin_plate_basis` of target points (P, 2)."""
+        return thin_plate_basis(self.control_targets, points, kernel_aspect=self.kernel_aspect)

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+from stn_deploy.stn.constraints import BoundedDisplacement, BoundedPerspective, BoundedScale
 from stn_deploy.stn.grid_generator import GridGenerator
-from stn_deploy.stn.localisation import ConvLocalisation
-from stn_deploy.stn.sampler import Sampler, sample, theta_grid_sample
-from stn_deploy.stn.spatial_transformer import SpatialTransformer
+from stn_deploy.stn.localisation import (
+    AsterLocalisation,
+    ConvLocalisation,
+    ConvolutionalLocalisation,
+    DepthwiseLocalisation,
+    FullyConnectedLocalisation,
+    LeNetLocalisation,
+    MultiScaleLocalisation,
+    theta_layer,
+)
+from stn_deploy.stn.reference import reference_gradients, reference_sample
+from stn_deploy.stn.sampler import Sampler, sample
+from stn_deploy.stn.spatial_transformer import (
+    DepthProjection,
+    ParallelSpatialTransformer,
+    SpatialTransformer,
+    Transformed,
+)
+from stn_deploy.stn.theta_grid_sample import theta_grid_sample
 
 __all__ = [
+    "AsterLocalisation",
+    "BoundedDisplacement",
+    "BoundedPerspective",
+    "BoundedScale",
     "ConvLocalisation",
+    "ConvolutionalLocalisation",
+    "DepthProjection",
+    "DepthwiseLocalisation",
+    "FullyConnectedLocalisation",
     "GridGenerator",
+    "LeNetLocalisation",
+    "MultiScaleLocalisation",
+    "ParallelSpatialTransformer",
     "Sampler",
     "SpatialTransformer",
+    "Transformed",
+    "reference_gradients",
+    "reference_sample",
     "sample",
     "theta_grid_sample",
+    "theta_layer",
 ]

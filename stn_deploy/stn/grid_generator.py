@@ -2,72 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from stn_deploy.errors import ShapeError
-from stn_deploy.geometry import affine_basis, control_point_targets, target_points, thin_plate_basis
-from stn_deploy.geometry.convention import Size, checked_size
+from stn_deploy.geometry import Transform, checked_extent, target_points
+from stn_deploy.stn.checks import check_theta
 
 
 class GridGenerator(nn.Module):
-    """Sampling grid as a constant basis times theta.
+    """Sampling grid of a transform: a constant basis times the coefficients that theta holds.
 
-    Convention: normalised (x, y) over pixel edges; theta maps target to source.
-    The grid is computed in float32 (float64 for float64 theta) even under autocast: in half precision the
-    positions are off by up to 0.1 pixel.
+    Convention: normalised (x, y) or (x, y, z) over pixel edges; theta maps target to source.
+    The grid is computed in float32, in float64 after ``.double()``, and never below, neither under autocast
+    nor after ``.half()``: in half precision the positions would be off by up to 0.1 pixel.
 
+    Attributes:
+        transform: the family of maps.
+        output_size: (h, w) or (d, h, w) of V, pixels.
+        basis: (P, K), P = number of pixels of V.
     Source: Jaderberg et al. 2015, section 3.2.
     """
 
     basis: Tensor
+    expansion: Tensor
+    offset: Tensor
 
-    def __init__(self, basis: Tensor, output_size: Size) -> None:
-        """Keep a basis.
+    def __init__(self, transform: Transform, output_size: ArrayLike) -> None:
+        """Compute the constants, in float64.
 
         Args:
-            basis: (P, K), P = height * width of the output.
-            output_size: height and width of V, pixels.
+            transform: such as `stn_deploy.geometry.AFFINE` or ``ThinPlateSpline.on_edges(20)``.
+            output_size: height and width of V, or depth, height and width; pixels.
         Raises:
-            ShapeError: P does not fit the output size.
+            ArgumentError: an output without pixels, or of another number of dimensions than the transform.
         """
         super().__init__()
-        height, width = checked_size(output_size, "output_size")
-        if basis.ndim != 2 or basis.shape[0] != height * width:
-            raise ShapeError(f"basis: expected ({height * width}, K), got {tuple(basis.shape)}")
-        self.output_size = (height, width)
-        self.register_buffer("basis", basis.to(torch.float32), persistent=False)
+        self.transform = transform
+        self.output_size = checked_extent(output_size, "output_size", transform.dimensions)
+        self._constants = {
+            "basis": transform.basis(target_points(self.output_size)),
+            "expansion": transform.expansion,
+            "offset": transform.offset,
+        }
+        for name, constant in self._constants.items():
+            self.register_buffer(name, torch.tensor(constant, dtype=torch.float32), persistent=False)
 
-    @classmethod
-    def affine(cls, output_size: Size) -> GridGenerator:
-        """Grid of affine transforms; theta is (n, 3, 2). Source: equation 1."""
-        return cls(torch.from_numpy(affine_basis(target_points(output_size))), output_size)
+    def extra_repr(self) -> str:
+        """What ``print`` shows of it."""
+        return f"{self.transform!r}, output_size={self.output_size}"
 
-    @classmethod
-    def thin_plate_spline(
-        cls, output_size: Size, control_points: int = 20, *, kernel_aspect: float = 1.0
-    ) -> GridGenerator:
-        """Grid of thin-plate splines; theta is (n, K, 2): the source position of each control point.
+    def coefficients(self, theta: Tensor) -> Tensor:
+        """Coefficients of the basis: for a matrix transform, the matrix A_theta of equation 1.
 
-        kernel_aspect: see `stn_deploy.geometry.thin_plate_basis`.
+        Args:
+            theta: (n, p).
+        Returns:
+            (n, R, K), a row for x, one for y (for z; for the divisor of a projective map).
+        Raises:
+            ShapeError, ArgumentError: theta has another shape, type or device.
         """
-        targets = control_point_targets(control_points)
-        basis = thin_plate_basis(targets, target_points(output_size), kernel_aspect=kernel_aspect)
-        return cls(torch.from_numpy(basis), output_size)
+        check_theta(theta, self.transform.parameters, self.transform.name, self.basis)
+        with torch.autocast(theta.device.type, enabled=False):
+            flat = torch.addmm(self.offset, theta.to(self.basis.dtype), self.expansion)
+        return flat.reshape(theta.shape[0], -1, self.basis.shape[1])
 
     def forward(self, theta: Tensor) -> Tensor:
         """Sampling grid.
 
         Args:
-            theta: (n, K, 2).
+            theta: (n, p).
         Returns:
-            (n, height, width, 2) source coordinates.
+            (n, h, w, 2) or (n, d, h, w, 3) source coordinates; NaN where a projective map has no point.
         Raises:
-            ShapeError: theta has another shape.
+            ShapeError, ArgumentError: theta has another shape, type or device.
         """
-        if theta.ndim != 3 or tuple(theta.shape[1:]) != (self.basis.shape[1], 2):
-            raise ShapeError(f"theta: expected (n, {self.basis.shape[1]}, 2), got {tuple(theta.shape)}")
-        precise = torch.float64 if theta.dtype == torch.float64 else torch.float32
+        coefficients = self.coefficients(theta)
+        # One product for the whole batch, x and y in planes: twenty times as fast as a product per item.
+        rows = coefficients.reshape(-1, self.basis.shape[1])
         with torch.autocast(theta.device.type, enabled=False):
-            grid = self.basis.to(precise) @ theta.to(precise)
-        return grid.reshape(-1, *self.output_size, 2)
+            planes = _product(rows, self.basis.T).reshape(theta.shape[0], -1, *self.output_size)
+        if self.transform.homogeneous:
+            planes = _divide(planes)
+        return planes.movedim(1, -1)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GridGenerator:
+        """Moves between devices and to float64; half precision is for networks, not for positions."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        wide = torch.float64 if self.basis.dtype == torch.float64 else torch.float32
+        for name, constant in self._constants.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != torch.float32:
+                setattr(self, name, torch.tensor(constant, dtype=wide, device=moved.device))
+        return self
+
+
+def _product(rows: Tensor, basis: Tensor) -> Tensor:
+    """(m, K) times (K, P), exact in the type of ``rows``."""
+    if rows.dtype == torch.float32 and _float32_is_reduced():
+        return (rows.double() @ basis.double()).float()
+    return rows @ basis
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _float32_is_reduced() -> bool:
+    """Whether products of float32 run in TF32 or bfloat16, which would move points by pixels."""
+    return torch.get_float32_matmul_precision() != "highest"
+
+
+def _divide(planes: Tensor) -> Tensor:
+    """All planes but the last divided by the last; NaN, without a gradient, where it is zero."""
+    divisor = planes[:, -1:]
+    nowhere = divisor == 0
+    quotient = planes[:, :-1] / divisor.masked_fill(nowhere, 1)
+    return quotient.masked_fill(nowhere, np.nan)

@@ -1,85 +1,142 @@
-"""Sampler: U and grid -> V, and the same straight from theta on a padded canvas."""
+"""Sampler: U and grid -> V."""
 
 from __future__ import annotations
+
+import math
+from functools import reduce
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.stn.checks import check_grid, check_source
 
+MODES = {2: ("nearest", "bilinear", "bicubic"), 3: ("nearest", "trilinear")}
 PADDINGS = ("border", "zeros", "reflection")
 
+# A million images away: beyond it a position would overflow on its way to pixels.
+_FAR = 1e6
 
-def sample(source: Tensor, grid: Tensor, *, padding: str = "border") -> Tensor:
-    """Bilinear sampling.
 
-    Convention: normalised (x, y) over pixel edges. NaN or infinite coordinates sample as 0.
+def sample(
+    source: Tensor, grid: Tensor, *, mode: str = "bilinear", padding: str = "border", antialias: bool = False
+) -> Tensor:
+    """V of U at the positions of a grid.
+
+    Convention: normalised (x, y) or (x, y, z) over pixel edges. NaN or infinite coordinates sample as 0.
     Args:
-        source: U, (n, c, H, W), floating point.
-        grid: (n, h, w, 2), source coordinates of each pixel of V.
-        padding: what lies outside U: border, zeros or reflection.
+        source: U, (n, c, H, W) or (n, c, D, H, W), floating point.
+        grid: (n, h, w, 2) or (n, d, h, w, 3), source coordinates of each pixel of V; float32, or float64 for
+            a float64 source.
+        mode: nearest, bilinear or bicubic; nearest or trilinear for volumes. ``nearest`` is the paper's: the
+            pixel whose area holds the point, at a tie the later one (torch's takes the even one).
+        padding: what lies outside U: border (its last pixel), zeros or reflection.
+        antialias: where U is more than twice as large as V, average as many samples within each pixel of V
+            as it takes to skip no pixel of U.
     Returns:
-        V, (n, c, h, w), in the type of ``source``.
+        V, (n, c, h, w) or (n, c, d, h, w), in the type of ``source``.
     Raises:
-        ShapeError: a tensor of another rank, or batches that differ.
-        ArgumentError: an unknown padding, or a source of whole numbers.
-    Source: Jaderberg et al. 2015, equation 5.
+        ShapeError: a tensor of another rank or without pixels, batches that differ.
+        ArgumentError: an unknown mode or padding; whole numbers; types or devices that do not go together.
+    Source: Jaderberg et al. 2015, equation 3; nearest is equation 4, bilinear equation 5. Bicubic: Keys 1981,
+    Cubic Convolution Interpolation, with a = -0.75.
     """
-    if padding not in PADDINGS:
-        raise ArgumentError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
-    if source.ndim != 4 or grid.ndim != 4 or grid.shape[-1] != 2 or source.shape[0] != grid.shape[0]:
-        raise ShapeError(
-            f"sample: expected source (n, c, H, W) and grid (n, h, w, 2), "
-            f"got {tuple(source.shape)} and {tuple(grid.shape)}"
-        )
-    if not source.is_floating_point():
-        raise ArgumentError(f"source: expected a floating-point tensor, got {source.dtype}; call .float()")
-    # Positions stay in float32 or better; the source follows, since the kernel wants one type.
-    precise = torch.promote_types(source.dtype, grid.dtype)
-    finite = torch.isfinite(grid).all(dim=-1)
-    # Far positions would overflow to NaN on the way to pixels; a million images away is far enough.
-    positions = torch.where(finite[..., None], grid, 0).clamp(-1e6, 1e6).to(precise)
+    check_source(source)
+    check_grid(source, grid)
+    _check_choice("mode", mode, MODES[source.ndim - 2])
+    _check_choice("padding", padding, PADDINGS)
+    # The kernel wants one type; a source in half precision is widened to that of the positions.
+    wide = source.to(grid.dtype)
     with torch.autocast(source.device.type, enabled=False):
-        sampled = F.grid_sample(source.to(precise), positions, "bilinear", padding, align_corners=False)
-    return (sampled * finite[:, None]).to(source.dtype)
+        if antialias:
+            sampled = _mean_within_pixels(wide, grid, mode, padding)
+        else:
+            sampled = _sample_points(wide, grid, mode, padding)
+    return sampled.to(source.dtype)
 
 
 class Sampler(nn.Module):
-    """`sample` as a module. padding: border, zeros or reflection."""
+    """`sample` as a module, with its mode, padding and antialias."""
 
-    def __init__(self, padding: str = "border") -> None:
+    def __init__(self, mode: str = "bilinear", padding: str = "border", *, antialias: bool = False) -> None:
         super().__init__()
-        if padding not in PADDINGS:
-            raise ArgumentError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
+        _check_choice("mode", mode, tuple(dict.fromkeys(MODES[2] + MODES[3])))
+        _check_choice("padding", padding, PADDINGS)
+        self.mode = mode
         self.padding = padding
+        self.antialias = antialias
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows of it."""
+        return f"{self.mode}, padding={self.padding}, antialias={self.antialias}"
 
     def forward(self, source: Tensor, grid: Tensor) -> Tensor:
-        """V (n, c, h, w) of ``source`` (n, c, H, W) at ``grid`` (n, h, w, 2)."""
-        return sample(source, grid, padding=self.padding)
+        """V (n, c, h, w) of ``source`` (n, c, H, W) at ``grid`` (n, h, w, 2); volumes alike."""
+        return sample(source, grid, mode=self.mode, padding=self.padding, antialias=self.antialias)
 
 
-def theta_grid_sample(
-    source: Tensor, basis: Tensor, theta: Tensor, extents: Tensor, output_size: tuple[int, int]
-) -> Tensor:
-    """What the node ``stn_deploy::ThetaGridSample`` of the exported file computes, in plain torch.
+def _check_choice(name: str, choice: str, allowed: tuple[str, ...]) -> None:
+    if choice not in allowed:
+        raise ArgumentError(f"{name}: expected one of {', '.join(allowed)}, got {choice!r}")
 
-    Grid generator and bilinear sampler with border padding, on images that fill only the upper left part of a
-    padded canvas: theta is normalised over that valid part.
 
-    Args:
-        source: padded canvas, (n, c, H, W), floating point. One row and column past the valid part must
-            repeat its edge.
-        basis: (h * w, K).
-        theta: (n, K, 2), normalised over the valid part.
-        extents: (n, 2), valid fraction (height, width) of the canvas, in (0, 1].
-        output_size: (h, w).
-    Returns:
-        V, (n, c, h, w); 0 where a coordinate is not finite.
+def _sample_points(source: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
+    """V with one sample at each position of the grid."""
+    tame = _is_tame(grid)
+    # Far positions would overflow to NaN on the way to pixels; NaN itself is put at 0 and masked out below.
+    finite = None if tame else torch.isfinite(grid).all(dim=-1)
+    positions = grid if finite is None else torch.where(finite[..., None], grid, 0).clamp(-_FAR, _FAR)
+    if mode == "nearest":
+        positions = _pixel_centres(positions, source)
+    name = "bilinear" if mode == "trilinear" else mode
+    sampled = F.grid_sample(source, positions, name, padding, align_corners=False)
+    return sampled if finite is None else sampled * finite[:, None]
+
+
+def _is_tame(grid: Tensor) -> bool:
+    """Whether a look at the extremes shows that every position is finite and not absurdly far.
+
+    It saves two copies of the grid and a pass over the output. Not where asking would stop a GPU, or where
+    the answer would be frozen into a traced graph.
     """
-    grid = (basis.to(theta.dtype) @ theta).reshape(-1, *output_size, 2)
-    # Clamping hides infinities, which must sample as 0; so they become NaN first.
-    finite = torch.where(torch.isfinite(grid).all(dim=-1, keepdim=True), grid, torch.nan)
-    valid = extents.flip(1)[:, None, None, :]
-    canvas = (finite.clamp(-1, 1) + 1) * valid - 1
-    return sample(source, canvas, padding="border")
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if traced or grid.device.type != "cpu" or not grid.numel():
+        return False
+    low, high = torch.aminmax(grid.detach().movedim(-1, 1))  # in the order in which the generator wrote it
+    return bool((low > -_FAR) & (high < _FAR))
+
+
+def _pixel_centres(grid: Tensor, source: Tensor) -> Tensor:
+    """Centre of the pixel in which each position lies: floor(x + 0.5) of equation 4, without a gradient."""
+    sizes = torch.tensor(source.shape[:1:-1], dtype=grid.dtype, device=grid.device)
+    return (torch.floor((grid + 1) * (sizes / 2)) * 2 + 1) / sizes - 1
+
+
+def _mean_within_pixels(source: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
+    """V with several samples within each of its pixels: as many as the sizes of U and V ask for."""
+    # A linear sample reads two pixels in each direction, so that steps of two pixels skip none.
+    reach = 1 if mode == "nearest" else 2
+    sizes = zip(source.shape[2:], grid.shape[1:-1], strict=True)
+    counts = [math.ceil(before / (reach * after)) for before, after in sizes]
+    steps = {axis: _step(grid, axis + 1) for axis, count in enumerate(counts) if count > 1}
+    parts = []
+    for places in product(*map(range, counts)):
+        shifts = [step * ((places[axis] + 0.5) / counts[axis] - 0.5) for axis, step in steps.items()]
+        parts.append(_sample_points(source, reduce(torch.add, shifts, grid), mode, padding))
+    return reduce(torch.add, parts) / len(parts)
+
+
+def _step(grid: Tensor, axis: int) -> Tensor:
+    """How far the position moves from one pixel of V to the next: the mean of the steps to both sides."""
+    if grid.shape[axis] < 2:
+        raise ShapeError(
+            f"grid: expected at least 2 pixels in each direction for antialias, got {tuple(grid.shape)}"
+        )
+    between = grid.diff(dim=axis)
+    # A neighbour that has no position says nothing of this pixel's step.
+    between = torch.where(torch.isfinite(between), between, 0)
+    first, last = between.narrow(axis, 0, 1), between.narrow(axis, -1, 1)
+    before, after = torch.cat([first, between], axis), torch.cat([between, last], axis)
+    return (before + after) / 2

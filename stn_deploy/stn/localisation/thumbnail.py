@@ -1,4 +1,4 @@
-"""Localisation networks: image -> transformation parameters."""
+"""The localisation network of the shipped rectifier."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""What the Spatial Transformer refuses: each error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from torch import Tensor, dtype, float32, float64
+
+from stn_deploy.errors import ArgumentError, ShapeError
+
+
+def check_source(source: Tensor) -> None:
+    """Refuse a U that is not (n, c, H, W) or (n, c, D, H, W), floating point, of at least one pixel.
+
+    Raises:
+        ShapeError: another rank, or no pixels.
+        ArgumentError: whole numbers.
+    """
+    if source.ndim not in (4, 5):
+        raise ShapeError(f"source: expected (n, c, H, W) or (n, c, D, H, W), got {tuple(source.shape)}")
+    if 0 in source.shape[2:]:
+        raise ShapeError(f"source: expected at least 1 pixel in each direction, got {tuple(source.shape)}")
+    if not source.is_floating_point():
+        raise ArgumentError(f"source: expected a floating-point tensor, got {source.dtype}; call .float()")
+
+
+def check_grid(source: Tensor, grid: Tensor) -> None:
+    """Refuse a grid that does not fit a source which `check_source` has passed.
+
+    Raises:
+        ShapeError: another rank, last dimension or batch, or no pixels.
+        ArgumentError: another device; a type other than float32 (float64 for a float64 source).
+    """
+    dimensions = source.ndim - 2
+    letters = ("n, h, w, 2", "n, d, h, w, 3")[dimensions - 2]
+    if grid.ndim != source.ndim or grid.shape[-1] != dimensions:
+        raise ShapeError(
+            f"grid: expected ({letters}) for a source {tuple(source.shape)}, got {tuple(grid.shape)}"
+        )
+    if grid.shape[0] != source.shape[0]:
+        raise ShapeError(
+            f"grid: expected a batch of {source.shape[0]} like source, got {grid.shape[0]}; "
+            "repeat the smaller one with .expand"
+        )
+    if 0 in grid.shape[1:]:
+        raise ShapeError(f"grid: expected an output of at least 1 pixel, got {tuple(grid.shape)}")
+    check_device("grid", grid, source, "source")
+    wanted = float64 if source.dtype == float64 else float32
+    if grid.dtype != wanted:
+        raise ArgumentError(
+            f"grid: expected {wanted} for a source of {source.dtype}, got {grid.dtype}; "
+            "positions in half precision are off by pixels"
+        )
+
+
+def check_theta(theta: Tensor, parameters: int, name: str, constant: Tensor) -> None:
+    """Refuse a theta that is not (n, p) of floating-point numbers beside the constants of its transform.
+
+    Raises:
+        ShapeError: another shape.
+        ArgumentError: another device; whole numbers; float64 beside float32 or float32 beside float64.
+    """
+    if theta.ndim != 2 or theta.shape[1] != parameters:
+        hint = "; flatten it with theta.flatten(1)" if theta.ndim == 3 else ""
+        raise ShapeError(f"theta: expected (n, {parameters}) for {name}, got {tuple(theta.shape)}{hint}")
+    check_device("theta", theta, constant, "the grid generator")
+    if not fits(theta.dtype, constant.dtype):
+        raise ArgumentError(
+            f"theta: expected {constant.dtype} like the grid generator, got {theta.dtype}; "
+            "call .float() or .double() on either"
+        )
+
+
+def check_device(name: str, tensor: Tensor, other: Tensor, other_name: str) -> None:
+    """Refuse a tensor on another device.
+
+    Raises:
+        ArgumentError: the devices differ.
+    """
+    if tensor.device != other.device:
+        raise ArgumentError(
+            f"{name}: expected a tensor on {other.device} like {other_name}, got one on {tensor.device}"
+        )
+
+
+def fits(given: dtype, wanted: dtype) -> bool:
+    """Whether ``given`` is ``wanted`` or a half precision, which widens to it without loss."""
+    return given == wanted or (given.is_floating_point and given.itemsize < 4)

@@ -1,0 +1,123 @@
+"""The localisation networks of the paper and of the traffic-sign experiments that followed it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stn_deploy.stn.localisation.start import checked_input_size, count_features, theta_layer
+
+
+class FullyConnectedLocalisation(nn.Module):
+    """Two dense layers of 32 units: for small images, feature maps and volumes.
+
+    Source: Jaderberg et al. 2015, section 4.1 (ST-FCN) and 4.2 (ST-CNN Multi).
+    """
+
+    def __init__(self, input_size: Sequence[int], start: ArrayLike, *, units: int = 32) -> None:
+        """Build the network.
+
+        Args:
+            input_size: (c, H, W) or (c, D, H, W) of U.
+            start: theta before training, see `theta_layer`.
+            units: of both layers.
+        Raises:
+            ArgumentError: a size or a start that cannot be.
+        """
+        super().__init__()
+        inputs = count_features(nn.Flatten(), checked_input_size(input_size, (2, 3)))
+        self.features = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU()
+        )
+        self.last = theta_layer(units, start)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """theta (n, p) of U (n, *input_size)."""
+        theta: Tensor = self.last(self.features(source))
+        return theta
+
+
+class ConvolutionalLocalisation(nn.Module):
+    """Four layers: two convolutions 5 x 5 of 32 filters, each pooled, and two dense layers of 32 units.
+
+    Source: Jaderberg et al. 2015, section 4.2 (ST-CNN Single, house numbers).
+    """
+
+    def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
+        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        super().__init__()
+        size = checked_input_size(input_size)
+        layers = [
+            *(nn.Conv2d(size[0], 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Flatten(),
+        ]
+        inputs = count_features(nn.Sequential(*layers), size)
+        dense = [nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()]
+        self.features = nn.Sequential(*layers, *dense)
+        self.last = theta_layer(32, start)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """theta (n, p) of U (n, c, H, W)."""
+        theta: Tensor = self.last(self.features(source))
+        return theta
+
+
+class LeNetLocalisation(nn.Module):
+    """LeNet on half an image: pool, convolution 5 x 5 of 20 filters, pool, the same again, 50 dense units.
+
+    For digits of 28 x 28 and larger.
+
+    Source: Jaderberg et al. 2015, section 4.1 (ST-CNN) and appendix.
+    """
+
+    def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
+        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        super().__init__()
+        size = checked_input_size(input_size)
+        layers = [
+            *(nn.MaxPool2d(2), nn.Conv2d(size[0], 20, 5), nn.ReLU()),
+            *(nn.MaxPool2d(2), nn.Conv2d(20, 20, 5), nn.ReLU()),
+            nn.Flatten(),
+        ]
+        inputs = count_features(nn.Sequential(*layers), size)
+        self.features = nn.Sequential(*layers, nn.Linear(inputs, 50), nn.ReLU())
+        self.last = theta_layer(50, start)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """theta (n, p) of U (n, c, H, W)."""
+        theta: Tensor = self.last(self.features(source))
+        return theta
+
+
+class MultiScaleLocalisation(nn.Module):
+    """Convolutions 5 x 5 of 100 and 200 filters, pooled features of both side by side, 100 dense units.
+
+    The first layer knows where things are, the second what they are; the features of the first are pooled
+    once more, to the size of the second.
+
+    Source: after IDSIA's traffic-sign network (Ciresan et al. 2012) with the multi-scale features of Sermanet
+    and LeCun 2011, as the spatial transformers for the German traffic signs use them.
+    """
+
+    def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
+        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        super().__init__()
+        size = checked_input_size(input_size)
+        self.first = nn.Sequential(nn.Conv2d(size[0], 100, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        self.second = nn.Sequential(nn.Conv2d(100, 200, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        last_map = count_features(nn.Sequential(self.first, self.second), size) // 200
+        self.dense = nn.Linear((100 + 200) * last_map, 100)
+        self.last = theta_layer(100, start)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """theta (n, p) of U (n, c, H, W)."""
+        fine = self.first(source)
+        scales = [F.max_pool2d(fine, 2), self.second(fine)]
+        joined = torch.cat([scale.flatten(1) for scale in scales], dim=1)
+        theta: Tensor = self.last(torch.relu(self.dense(joined)))
+        return theta

@@ -1,0 +1,69 @@
+"""What all localisation networks end with: a last layer that answers with a given theta at first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from stn_deploy.errors import ArgumentError
+
+
+def theta_layer(features: int, start: ArrayLike) -> nn.Linear:
+    """The last layer of a localisation network: weights zero, bias ``start``.
+
+    Args:
+        features: number of inputs.
+        start: theta before any training, of any shape, flattened: ``transform.identity``,
+            ``sloped_control_points(20)``; for a localisation that several transformers share, their thetas
+            one after another.
+    Returns:
+        a layer with as many outputs as ``start`` has numbers.
+    Raises:
+        ArgumentError: ``start`` is empty or not finite.
+    Source: Jaderberg et al. 2015, section 4.1: the last layer is initialised to the identity transform.
+    """
+    theta = torch.tensor(np.asarray(start, np.float32).reshape(-1))
+    if not len(theta) or not theta.isfinite().all():
+        raise ArgumentError(f"start: expected at least one number, all finite, got {start!r}")
+    layer = nn.Linear(features, len(theta))
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(theta)
+    return layer
+
+
+def checked_input_size(input_size: Sequence[int], dimensions: Sequence[int] = (2,)) -> tuple[int, ...]:
+    """``input_size`` as (c, H, W) or (c, D, H, W).
+
+    Raises:
+        ArgumentError: another length than one plus any of ``dimensions``, or a number below one.
+    """
+    size = tuple(input_size)
+    if len(size) - 1 not in dimensions or min(size) < 1:
+        wanted = " or ".join("(c, H, W)" if count == 2 else "(c, D, H, W)" for count in dimensions)
+        raise ArgumentError(f"input_size: expected {wanted}, each at least 1, got {input_size!r}")
+    return size
+
+
+def count_features(layers: nn.Module, input_size: tuple[int, ...]) -> int:
+    """How many numbers ``layers`` makes of one input.
+
+    Raises:
+        ArgumentError: the input is too small for them.
+    """
+    training = layers.training
+    try:
+        with torch.no_grad():
+            output = layers.eval()(torch.zeros(1, *input_size))
+    except RuntimeError as error:
+        raise ArgumentError(
+            f"input_size: expected an image large enough for this network, got {input_size}: {error}"
+        ) from error
+    finally:
+        layers.train(training)
+    return math.prod(output.shape[1:])
