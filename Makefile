@@ -13,7 +13,7 @@ DATA ?=
 comma := ,
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --no-input --disable-pip-version-check
-SOURCES := stn_deploy tests $(if $(wildcard benchmarks/*.py),benchmarks)
+SOURCES := stn_deploy tests $(wildcard docs/*.py) $(if $(wildcard benchmarks/*.py),benchmarks)
 
 # Tesseract's Python side is installed only where Tesseract is, so that quickstart can show what it reads.
 QUICKSTART_EXTRAS := runtime$(if $(shell command -v tesseract 2>/dev/null),$(comma)ocr)
@@ -53,13 +53,15 @@ train: $(TEST_STAMP)  ## train the default rectifier into runs/default; DATA=set
 	@$(BIN)/stn-deploy train -o runs/default $(addprefix --data ,$(DATA))
 
 bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
+	@$(PIP) install $(PIP_FLAGS) -c constraints.txt -e '.[bench]'
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-picture: $(TEST_STAMP)  ## redraw the picture of the README
+picture: $(TEST_STAMP)  ## redraw the pictures of the README and of docs/
 	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg perspective.jpg tilted.jpg straight_1.jpg) \
 	  -o build/picture --sheet --read tesseract
 	@mkdir -p docs/images && $(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/before_after.jpg", \
 	  cv2.imread("build/picture/sheet.png"), [cv2.IMWRITE_JPEG_QUALITY, 88])'
+	@$(BIN)/python docs/draw.py docs/spatial_transformer.md
 
 wheel: $(TEST_STAMP)  ## sdist, and the wheel built from it, into dist/
 	@$(BIN)/python -m build

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 from rich.console import Console
 from rich.table import Table
 
-from stn_deploy.data import write_whole
-from stn_deploy.errors import MissingDependency, OutputError
+from stn_deploy.errors import MissingDependency
+from stn_deploy.pictures import save_picture
 from stn_deploy.runtime.folder import FileResult
 from stn_deploy.runtime.ocr import Reader, open_reader
 from stn_deploy.runtime.sheet import SheetRow, before_after_sheet
@@ -97,13 +96,7 @@ class Report:
             OutputError: it cannot be written.
         """
         if self._pictures:
-            encoded, buffer = cv2.imencode(".png", before_after_sheet(self._pictures))
-            try:
-                if not encoded:
-                    raise OSError("OpenCV cannot encode it")
-                write_whole(path, buffer.tobytes())
-            except OSError as error:
-                raise OutputError(f"{path}: the sheet cannot be written ({error})") from error
+            save_picture(before_after_sheet(self._pictures), path)
 
 
 def _one_line(text: str) -> str:

@@ -96,7 +96,8 @@ def source_points(transform: Transform, theta: ArrayLike, points: ArrayLike) -> 
     values = checked_theta(transform, theta)
     target = checked_points(points, "points", transform.dimensions).reshape(-1, transform.dimensions)
     rows = transform.dimensions + transform.homogeneous
-    coefficients = (values @ transform.expansion + transform.offset).reshape(*values.shape[:-1], rows, -1)
+    flat = values @ transform.expansion + transform.offset
+    coefficients = flat.reshape(*values.shape[:-1], rows, flat.shape[-1] // rows)
     source = np.asarray(transform.basis(target) @ np.swapaxes(coefficients, -1, -2), np.float64)
     if not transform.homogeneous:
         return source

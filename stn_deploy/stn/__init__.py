@@ -14,6 +14,7 @@ from stn_deploy.stn.localisation import (
     MultiScaleLocalisation,
     theta_layer,
 )
+from stn_deploy.stn.pictures import picture_transformer
 from stn_deploy.stn.reference import reference_gradients, reference_sample
 from stn_deploy.stn.sampler import Sampler, sample
 from stn_deploy.stn.spatial_transformer import (
@@ -41,6 +42,7 @@ __all__ = [
     "Sampler",
     "SpatialTransformer",
     "Transformed",
+    "picture_transformer",
     "reference_gradients",
     "reference_sample",
     "sample",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import MatrixTransform, Transform
 from stn_deploy.stn.checks import check_theta
+from stn_deploy.stn.constants import Constants
 
 _TINY = 1e-12
 
@@ -74,8 +75,6 @@ class BoundedScale(nn.Module):
     the length of (a, b) for a similarity. Its logarithm is squashed by tanh on either side of 0.
     """
 
-    weights: Tensor
-
     def __init__(self, transform: MatrixTransform, lowest: float, highest: float) -> None:
         """For one transform.
 
@@ -96,27 +95,23 @@ class BoundedScale(nn.Module):
                 f"transform: expected one with a scale among its parameters, got {transform!r}"
             )
         self.limits = (-math.log(lowest), math.log(highest))
-        self.register_buffer(
-            "weights", torch.tensor(transform.scale_weights, dtype=torch.float32), persistent=False
-        )
+        self.constants = Constants({"weights": transform.scale_weights})
 
     def forward(self, theta: Tensor) -> Tensor:
         """theta (n, p), bounded."""
-        check_theta(theta, self.transform.parameters, self.transform.name, self.weights)
-        wide = theta.to(self.weights.dtype)
-        logarithm = 0.5 * torch.log((wide * wide * self.weights).sum(dim=1, keepdim=True) + _TINY)
+        weights = self.constants.get_buffer("weights")
+        check_theta(theta, self.transform.parameters, self.transform.name, weights)
+        wide = theta.to(weights.dtype)
+        logarithm = 0.5 * torch.log((wide * wide * weights).sum(dim=1, keepdim=True) + _TINY)
         low, high = self.limits
         bounded = high * torch.tanh(logarithm.clamp(min=0) / high) + low * torch.tanh(
             logarithm.clamp(max=0) / low
         )
-        return torch.where(self.weights > 0, wide * torch.exp(bounded - logarithm), wide)
+        return torch.where(weights > 0, wide * torch.exp(bounded - logarithm), wide)
 
 
 class _BoundedEntries(nn.Module):
     """Some entries of theta, kept within ``limit`` of the identity."""
-
-    identity: Tensor
-    entries: Tensor
 
     def __init__(self, transform: Transform, entries: NDArray[np.bool_], limit: float, what: str) -> None:
         super().__init__()
@@ -125,15 +120,14 @@ class _BoundedEntries(nn.Module):
         if not entries.any():
             raise ArgumentError(f"transform: expected one with a {what} of its own, got {transform!r}")
         self.transform, self.limit = transform, limit
-        identity = torch.tensor(transform.identity, dtype=torch.float32)
-        self.register_buffer("identity", identity, persistent=False)
-        self.register_buffer("entries", torch.tensor(entries), persistent=False)
+        self.constants = Constants({"identity": transform.identity, "entries": entries.astype(np.float64)})
 
     def forward(self, theta: Tensor) -> Tensor:
-        check_theta(theta, self.transform.parameters, self.transform.name, self.identity)
-        wide = theta.to(self.identity.dtype)
-        moved = self.identity + self.limit * torch.tanh((wide - self.identity) / self.limit)
-        return torch.where(self.entries, moved, wide)
+        identity = self.constants.get_buffer("identity")
+        check_theta(theta, self.transform.parameters, self.transform.name, identity)
+        wide = theta.to(identity.dtype)
+        moved = identity + self.limit * torch.tanh((wide - identity) / self.limit)
+        return torch.where(self.constants.get_buffer("entries") > 0, moved, wide)
 
 
 def _matrix(name: str, transform: Transform) -> MatrixTransform:

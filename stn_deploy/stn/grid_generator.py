@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 
 from stn_deploy.geometry import Transform, checked_extent, target_points
 from stn_deploy.stn.checks import check_theta
+from stn_deploy.stn.constants import Constants
 
 
 class GridGenerator(nn.Module):
@@ -23,13 +22,8 @@ class GridGenerator(nn.Module):
     Attributes:
         transform: the family of maps.
         output_size: (h, w) or (d, h, w) of V, pixels.
-        basis: (P, K), P = number of pixels of V.
     Source: Jaderberg et al. 2015, section 3.2.
     """
-
-    basis: Tensor
-    expansion: Tensor
-    offset: Tensor
 
     def __init__(self, transform: Transform, output_size: ArrayLike) -> None:
         """Compute the constants, in float64.
@@ -43,13 +37,19 @@ class GridGenerator(nn.Module):
         super().__init__()
         self.transform = transform
         self.output_size = checked_extent(output_size, "output_size", transform.dimensions)
-        self._constants = {
-            "basis": transform.basis(target_points(self.output_size)),
-            "expansion": transform.expansion,
-            "offset": transform.offset,
-        }
-        for name, constant in self._constants.items():
-            self.register_buffer(name, torch.tensor(constant, dtype=torch.float32), persistent=False)
+        self.rows = transform.dimensions + transform.homogeneous
+        self.constants = Constants(
+            {
+                "basis": transform.basis(target_points(self.output_size)),
+                "expansion": transform.expansion,
+                "offset": transform.offset,
+            }
+        )
+
+    @property
+    def basis(self) -> Tensor:
+        """(P, K), P = number of pixels of V."""
+        return self.constants.get_buffer("basis")
 
     def extra_repr(self) -> str:
         """What ``print`` shows of it."""
@@ -67,8 +67,10 @@ class GridGenerator(nn.Module):
         """
         check_theta(theta, self.transform.parameters, self.transform.name, self.basis)
         with torch.autocast(theta.device.type, enabled=False):
-            flat = torch.addmm(self.offset, theta.to(self.basis.dtype), self.expansion)
-        return flat.reshape(theta.shape[0], -1, self.basis.shape[1])
+            wide = theta.to(self.basis.dtype)
+            expanded = _product(wide, self.constants.get_buffer("expansion"))
+            flat = expanded + self.constants.get_buffer("offset")
+        return flat.reshape(theta.shape[0], self.rows, self.basis.shape[1])
 
     def forward(self, theta: Tensor) -> Tensor:
         """Sampling grid.
@@ -84,27 +86,17 @@ class GridGenerator(nn.Module):
         # One product for the whole batch, x and y in planes: twenty times as fast as a product per item.
         rows = coefficients.reshape(-1, self.basis.shape[1])
         with torch.autocast(theta.device.type, enabled=False):
-            planes = _product(rows, self.basis.T).reshape(theta.shape[0], -1, *self.output_size)
+            planes = _product(rows, self.basis.T).reshape(theta.shape[0], self.rows, *self.output_size)
         if self.transform.homogeneous:
             planes = _divide(planes)
         return planes.movedim(1, -1)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GridGenerator:
-        """Moves between devices and to float64; half precision is for networks, not for positions."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        wide = torch.float64 if self.basis.dtype == torch.float64 else torch.float32
-        for name, constant in self._constants.items():
-            moved = self.get_buffer(name)
-            if moved.dtype != torch.float32:
-                setattr(self, name, torch.tensor(constant, dtype=wide, device=moved.device))
-        return self
 
-
-def _product(rows: Tensor, basis: Tensor) -> Tensor:
+def _product(rows: Tensor, columns: Tensor) -> Tensor:
     """(m, K) times (K, P), exact in the type of ``rows``."""
     if rows.dtype == torch.float32 and _float32_is_reduced():
-        return (rows.double() @ basis.double()).float()
-    return rows @ basis
+        return (rows.double() @ columns.double()).float()
+    return rows @ columns
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -8,15 +8,25 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from stn_deploy.errors import ArgumentError, ShapeError
-from stn_deploy.geometry import control_point_targets, target_points, thin_plate_basis
+from stn_deploy.geometry import (
+    AFFINE,
+    ThinPlateSpline,
+    control_point_lattice,
+    control_point_targets,
+    source_points,
+    target_points,
+    thin_plate_basis,
+)
 from stn_deploy.training.bends import Arc
 from stn_deploy.training.warp import Warp
 from tests.tolerances import ARC, FLOAT64
+from tests.transforms import random_theta, theta_of_affine
 
 SCATTERED = np.random.default_rng(4).uniform([-1, -0.4], [1, 1.3], (7, 2))
 CONTROLS = {
-    "4 on the edges": control_point_targets(4),
-    "20 on the edges": control_point_targets(20),
+    **{f"{count} on the edges": control_point_targets(count) for count in range(4, 21, 2)},
+    "4 x 4 lattice": control_point_lattice(),
+    "2 x 5 lattice": control_point_lattice(2, 5),
     "7 scattered": SCATTERED,
     "3, affine": SCATTERED[:3],
 }
@@ -24,6 +34,18 @@ POINTS = np.concatenate([target_points((7, 12)), np.random.default_rng(2).unifor
 
 each_aspect = pytest.mark.parametrize("aspect", [1.0, 0.15, 2.5])
 each_control = pytest.mark.parametrize("controls", CONTROLS.values(), ids=CONTROLS)
+
+
+def spline_of(kind: str) -> ThinPlateSpline:
+    return {
+        "edges": ThinPlateSpline.on_edges(14),
+        "lattice": ThinPlateSpline.on_lattice(3, 5),
+        "scattered": ThinPlateSpline(SCATTERED),
+        "edges in a flat frame": ThinPlateSpline.on_edges(14, kernel_aspect=0.15),
+    }[kind]
+
+
+each_spline = pytest.mark.parametrize("kind", ["edges", "lattice", "scattered", "edges in a flat frame"])
 
 
 @each_aspect
@@ -101,29 +123,6 @@ def test_it_bends_least_of_all_interpolants() -> None:
     assert energy(on_spline) < min(energy(on_spline - 0.1), energy(on_spline + 0.1))
 
 
-@pytest.mark.parametrize("count", [4, 10, 20])
-def test_control_points_go_left_to_right_on_the_top_edge_then_on_the_bottom_edge(count: int) -> None:
-    targets = control_point_targets(count)
-    top, bottom = np.split(targets, 2)
-    assert (top[:, 1] == -1).all()
-    assert (bottom[:, 1] == 1).all()
-    for edge in (top, bottom):
-        assert edge[0, 0] == -1
-        assert edge[-1, 0] == 1
-        assert np.ptp(np.diff(edge[:, 0])) < FLOAT64
-
-
-def test_control_points_cannot_be_changed_by_accident() -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        control_point_targets(8)[0, 0] = 5.0
-
-
-@pytest.mark.parametrize("count", [-2, 0, 2, 3, 7])
-def test_an_odd_or_too_small_number_of_control_points_is_refused(count: int) -> None:
-    with pytest.raises(ArgumentError, match=f"expected an even number of at least 4, got {count}"):
-        control_point_targets(count)
-
-
 @pytest.mark.parametrize(
     "controls",
     [[[0, 0], [1, 2], [2, 4], [3, 6]], [[0, 0], [1, 0], [0, 1], [1, 0]]],
@@ -143,3 +142,76 @@ def test_a_frame_without_height_is_refused(aspect: float) -> None:
 def test_control_points_of_another_shape_are_refused() -> None:
     with pytest.raises(ShapeError, match="control_targets: expected"):
         thin_plate_basis(np.zeros((4, 3)), [[0, 0]])
+
+
+@each_spline
+def test_the_transform_is_the_spline_of_scipy(kind: str) -> None:
+    spline = spline_of(kind)
+    frame = [1, spline.kernel_aspect]
+    for theta in random_theta(spline, 3):
+        values = np.stack([theta[0::2], theta[1::2]], axis=1)  # x0, y0, x1, y1, ...
+        oracle = RBFInterpolator(spline.control_targets * frame, values, kernel="thin_plate_spline", degree=1)
+        assert np.abs(source_points(spline, theta, POINTS) - oracle(POINTS * frame)).max() < FLOAT64
+
+
+@each_spline
+def test_theta_is_where_the_control_points_go(kind: str) -> None:
+    spline = spline_of(kind)
+    thetas = random_theta(spline, 4)
+    assert spline.parameters == 2 * len(spline.control_targets)
+    assert np.array_equal(spline.identity.reshape(-1, 2), spline.control_targets)
+    reached = source_points(spline, thetas, spline.control_targets)
+    assert np.abs(reached - thetas.reshape(reached.shape)).max() < FLOAT64
+
+
+@each_spline
+def test_control_points_moved_by_an_affine_map_move_everything_by_it(kind: str) -> None:
+    spline, affine = spline_of(kind), random_theta(AFFINE, seed=3)
+    theta = theta_of_affine(spline, AFFINE.matrix(affine))
+    expected = source_points(AFFINE, affine, POINTS)
+    assert np.abs(source_points(spline, theta, POINTS) - expected).max() < FLOAT64
+
+
+@each_spline
+def test_each_entry_of_theta_moves_points(kind: str) -> None:
+    assert spline_of(kind).displacements.all()
+
+
+def test_a_spline_keeps_the_control_points_that_it_was_given() -> None:
+    controls = SCATTERED.copy()
+    spline = ThinPlateSpline(controls)
+    basis = spline.basis(POINTS)
+    controls[:] = 3
+    assert np.array_equal(spline.control_targets, SCATTERED)
+    assert np.array_equal(spline.basis(POINTS), basis)
+    with pytest.raises(ValueError, match="read-only"):
+        spline.control_targets[0, 0] = 3
+
+
+def test_twenty_points_on_the_edges_are_the_default() -> None:
+    assert np.array_equal(ThinPlateSpline.on_edges().control_targets, control_point_targets(20))
+    assert np.array_equal(ThinPlateSpline.on_lattice().control_targets, control_point_lattice(4, 4))
+
+
+def test_a_transform_without_a_spline_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="expected an even number of at least 4, got 7"):
+        ThinPlateSpline.on_edges(7)
+    with pytest.raises(ArgumentError, match="expected at least 2 rows and 2 columns, got 1 and 4"):
+        ThinPlateSpline.on_lattice(1)
+    with pytest.raises(ArgumentError, match="kernel_aspect: expected a number above 0, got 0"):
+        ThinPlateSpline.on_edges(8, kernel_aspect=0)
+    for controls in ([[0, 0], [1, 2], [2, 4]], [[0, 0], [1, 0], [0, 1], [0, 0]], [[0, 0], [1, 0]]):
+        with pytest.raises(ArgumentError, match="expected distinct points that are not all on one line"):
+            ThinPlateSpline(controls)
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 3), (2, 4, 2)], ids=str)
+def test_a_transform_wants_one_list_of_pairs(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="control_targets: expected"):
+        ThinPlateSpline(np.zeros(shape))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_control_points_that_are_not_finite_are_refused(bad: float) -> None:
+    with pytest.raises(ArgumentError, match="control"):
+        ThinPlateSpline([[0.0, 0.0], [bad, 0.0], [0.0, 1.0], [1.0, 1.0]])

@@ -22,11 +22,12 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "geometry": {"errors"},
     "artifact": {"errors"},
     "data": {"errors"},
+    "pictures": {"geometry", "data", "errors"},
     "weights": set(),
     "plugins": {"geometry", "errors"},
-    "stn": {"geometry", "errors"},
+    "stn": {"geometry", "pictures", "errors"},
     "training": {"stn", "geometry", "data", "artifact", "errors"},
-    "runtime": {"artifact", "geometry", "data", "plugins", "weights", "errors"},
+    "runtime": {"artifact", "geometry", "data", "pictures", "plugins", "weights", "errors"},
     # verify compares the exported file with the runtime that will use it
     "export": {"training", "stn", "geometry", "artifact", "data", "plugins", "runtime", "errors"},
     "experiments": {"training", "stn", "geometry", "data", "artifact", "errors"},
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
 ONLY_NUMPY = {"errors": set(), "geometry": {"numpy"}, "artifact": {"numpy"}}
 
 # Parts that run without torch, and what none of their lines may import, not even inside a function.
-LIGHT = ("errors", "geometry", "artifact", "data", "runtime")
+LIGHT = ("errors", "geometry", "artifact", "data", "pictures", "runtime")
 HEAVY = {
     "torch",
     "torchvision",

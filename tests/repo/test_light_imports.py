@@ -12,7 +12,7 @@ import pytest
 from tests.repo.conftest import ROOT
 
 TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "onnx_ir", "tensorrt", "tensorrt_rtx", "tensorboard")
-LIGHT = ("errors", "geometry", "artifact", "data", "runtime", "cli")
+LIGHT = ("errors", "geometry", "artifact", "data", "pictures", "runtime", "cli")
 
 # What each import must leave unloaded.
 STAYS_UNLOADED = {
@@ -20,6 +20,7 @@ STAYS_UNLOADED = {
     "stn_deploy.geometry": (*TRAINING_LIBRARIES, "cv2", "onnxruntime", "PIL"),
     "stn_deploy.artifact": (*TRAINING_LIBRARIES, "cv2", "onnxruntime", "PIL"),
     "stn_deploy.data": (*TRAINING_LIBRARIES, "onnxruntime", "lmdb"),
+    "stn_deploy.pictures": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "lmdb"),
     "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy", "tesserocr", "pytesseract"),
     "stn_deploy.cli": (*TRAINING_LIBRARIES, "onnxruntime"),
 }

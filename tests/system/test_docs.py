@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -66,8 +67,30 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyte
     assert np.asarray(names["box"]).shape == (2, 2)
 
 
+def test_the_walk_through_the_spatial_transformer_runs_and_draws_its_pictures(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "spatial_transformer.md"
+    draw = runpy.run_path(str(ROOT / "docs" / "draw.py"))
+    names = draw["run_page"](page, tmp_path)
+    assert names["loss"].item() < 0.25 * names["letter"].square().mean().item()
+    shown = draw["pictures_of"](page)
+    assert shown
+    for name in shown:
+        drawn, kept = cv2.imread(str(tmp_path / name)), cv2.imread(str(ROOT / "docs" / "images" / name))
+        assert drawn is not None, f"{page.name} shows {name}, but does not draw it"
+        assert kept is not None, f"docs/images/{name} is missing; run make picture"
+        assert drawn.shape == kept.shape, f"docs/images/{name} is older than the page; run make picture"
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/artifact.md", "docker/README.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/guide.md",
+        "docs/artifact.md",
+        "docs/spatial_transformer.md",
+        "docker/README.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
