@@ -48,8 +48,9 @@ CORRELATION = 0.9
 edges of the strokes, and nothing else may differ."""
 
 DIFFERENCE = 1e-6
-"""Derivatives near one, in float64, by central differences with a step of 1e-5: the step squared, and rounding
-over the step, are each 1e-10; a size of 17 pixels, its square and a sum of some dozen terms multiply that."""
+"""Derivatives near one, in float64, by central differences with a step of 1e-5: the step squared, and
+rounding over the step, are each 1e-10; a size of 17 pixels, its square and a sum of some dozen terms multiply
+that."""
 
 OPENCV_SAMPLE = 1 / 32
 """Sampled values in [0, 1], by OpenCV: 4.x rounds positions to 1/32 pixel, so each of x and y is off by up to

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ def control_point_targets(count: int) -> NDArray[np.float64]:
         ArgumentError: K is odd or below 4.
     Source: Shi et al. 2016, Robust Scene Text Recognition with Automatic Rectification, section 3.1.
     """
-    if count < 4 or count % 2:
-        raise ArgumentError(f"control points: expected an even number of at least 4, got {count}")
+    if not _is_whole(count) or count < 4 or count % 2:
+        raise ArgumentError(f"control points: expected an even number of at least 4, got {count!r}")
     return _edge_targets(count)
 
 
@@ -47,9 +48,9 @@ def control_point_lattice(rows: int = 4, columns: int = 4) -> NDArray[np.float64
         ArgumentError: fewer than 2 rows or columns.
     Source: Jaderberg et al. 2015, section 4.1: thin-plate splines with a 4 x 4 lattice of 16 points.
     """
-    if min(rows, columns) < 2:
+    if not (_is_whole(rows) and _is_whole(columns)) or min(rows, columns) < 2:
         raise ArgumentError(
-            f"control points: expected at least 2 rows and 2 columns, got {rows} and {columns}"
+            f"control points: expected at least 2 rows and 2 columns, got {rows!r} and {columns!r}"
         )
     xs, ys = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows))
     return np.stack([xs, ys], axis=-1).reshape(-1, 2)
@@ -69,6 +70,8 @@ def sloped_control_points(count: int, slope: float = 1.0) -> NDArray[np.float64]
         ArgumentError: K is odd or below 4.
     Source: Baek et al. 2019, What Is Wrong With Scene Text Recognition Model Comparisons?, as published.
     """
+    if not np.isfinite(slope):
+        raise ArgumentError(f"slope: expected a finite number, got {slope}")
     points = control_point_targets(count).copy()
     along = (points[:, 0] + 1) / 2
     top = points[:, 1] < 0
@@ -91,3 +94,7 @@ def inset_control_points(count: int, margin: float = 0.02) -> NDArray[np.float64
     if not 0 <= margin < 1:
         raise ArgumentError(f"margin: expected a number in [0, 1), got {margin}")
     return np.asarray(control_point_targets(count) * (1 - margin), np.float64)
+
+
+def _is_whole(count: object) -> bool:
+    return isinstance(count, Integral)

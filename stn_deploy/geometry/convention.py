@@ -58,9 +58,12 @@ def checked_points(points: ArrayLike, name: str = "points", dimensions: int = 2)
     Raises:
         ShapeError: the last dimension is another one.
     """
-    array = np.asarray(points)
+    letters = ", ".join("xyz"[:dimensions])
+    try:
+        array = np.asarray(points)
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {error}") from error
     if array.ndim < 1 or array.shape[-1] != dimensions:
-        letters = ", ".join("xyz"[:dimensions])
         raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {array.shape}")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
@@ -75,9 +78,8 @@ def pixels_from_normalised(points: ArrayLike, size: ArrayLike) -> FloatArray:
     Returns:
         (..., 2) or (..., 3) in pixels.
     """
-    extent = np.asarray(size)
-    array = checked_points(points, "points", extent.shape[-1])
-    return (array + 1) * (extent[..., ::-1].astype(array.dtype) / 2)
+    array, lengths = _points_and_lengths(points, size)
+    return (array + 1) * (lengths / 2)
 
 
 def normalised_from_pixels(points: ArrayLike, size: ArrayLike) -> FloatArray:
@@ -89,9 +91,17 @@ def normalised_from_pixels(points: ArrayLike, size: ArrayLike) -> FloatArray:
     Returns:
         (..., 2) or (..., 3), normalised.
     """
+    array, lengths = _points_and_lengths(points, size)
+    return array * (2 / lengths) - 1
+
+
+def _points_and_lengths(points: ArrayLike, size: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The points, and the size in the order of their coordinates, as floats of one type."""
     extent = np.asarray(size)
+    if extent.ndim < 1 or extent.shape[-1] not in (2, 3):
+        raise ArgumentError(f"size: expected (height, width) or (depth, height, width), got {size!r}")
     array = checked_points(points, "points", extent.shape[-1])
-    return array * (2 / extent[..., ::-1].astype(array.dtype)) - 1
+    return array, extent[..., ::-1].astype(array.dtype)
 
 
 def target_points(size: ArrayLike) -> NDArray[np.float64]:

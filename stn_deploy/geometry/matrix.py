@@ -8,12 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry.convention import checked_points
 from stn_deploy.geometry.transform import checked_theta
 
 _ENTRY = re.compile(r"(?P<sign>-?)(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[a-z]\w*))")
 _TOLERANCE = 1e-6
+_SINGULAR = 1e-13
 
 
 class MatrixTransform:
@@ -38,7 +39,8 @@ class MatrixTransform:
             rows: of the matrix; entries divided by blanks: a number, a parameter or a parameter with a minus.
                 2 rows of 3, 3 of 3 (projective) or 3 of 4 (volumes).
         Raises:
-            ArgumentError: another shape, an entry that cannot be read, or no parameter at all.
+            ArgumentError: another shape, an entry that cannot be read, no parameter at all, or a projective
+                matrix whose last entry, the scale of all others, is not 1.
         """
         entries = [row.split() for row in rows]
         shape = (len(entries), len(entries[0])) if len({len(row) for row in entries}) == 1 else None
@@ -51,6 +53,10 @@ class MatrixTransform:
         self.dimensions = shape[1] - 1
         self.homogeneous = shape[0] > self.dimensions
         read = [_read(entry) for row in entries for entry in row]
+        if self.homogeneous and read[-1] != (1.0, ""):
+            raise ArgumentError(
+                f"rows: expected 1 as the last entry of a projective matrix, got {entries[-1][-1]!r}"
+            )
         self.symbols = tuple(dict.fromkeys(symbol for _, symbol in read if symbol))
         self.parameters = len(self.symbols)
         if not self.parameters:
@@ -114,19 +120,18 @@ class MatrixTransform:
 
         A projective matrix may come at any scale.
         Raises:
-            ArgumentError: a matrix of another shape, or one that is not of this family.
+            ShapeError: a matrix of another shape.
+            ArgumentError: one that is not of this family.
         """
         array = np.asarray(matrix, np.float64)
         if array.shape[-2:] != self.shape:
-            raise ArgumentError(
-                f"matrix: expected (..., {self.shape[0]}, {self.shape[1]}), got {array.shape}"
-            )
+            raise ShapeError(f"matrix: expected (..., {self.shape[0]}, {self.shape[1]}), got {array.shape}")
         if self.homogeneous:
             with np.errstate(divide="ignore", invalid="ignore"):
                 array = array / array[..., -1:, -1:]
-        found = self._nearest(array)
-        difference = np.abs(self.matrix(found) - array)
-        if not (difference <= _TOLERANCE * (1 + np.abs(array))).all():
+        finite = bool(np.isfinite(array).all())
+        found = self._nearest(array) if finite else np.empty(0)
+        if not finite or (np.abs(self.matrix(found) - array) > _TOLERANCE * (1 + np.abs(array))).any():
             raise ArgumentError(f"matrix: expected one of the {self.name} family, got {matrix!r}")
         return found
 
@@ -137,7 +142,7 @@ class MatrixTransform:
             ArgumentError: a theta that collapses the plane, or whose inverse is not of this family.
         """
         square = self._square(theta)
-        if not (np.linalg.cond(square) < 1 / np.finfo(np.float64).eps).all():
+        if not _invertible(square):
             raise ArgumentError(f"theta: expected an invertible {self.name} transform, got {theta!r}")
         return self.theta(np.linalg.inv(square)[..., : self.shape[0], :])
 
@@ -151,7 +156,8 @@ class MatrixTransform:
         return self.theta((self._square(outer) @ self._square(inner))[..., : self.shape[0], :])
 
     def _square(self, theta: ArrayLike) -> NDArray[np.float64]:
-        matrix = self.matrix(theta)
+        with np.errstate(invalid="ignore"):
+            matrix = self.matrix(theta)
         if self.homogeneous:
             return matrix
         last = np.broadcast_to(np.eye(self.dimensions + 1)[-1:], (*matrix.shape[:-2], 1, self.shape[1]))
@@ -159,8 +165,16 @@ class MatrixTransform:
 
     def _nearest(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Least squares; each parameter is the mean of the entries in which it stands."""
-        flat = matrix.reshape(*matrix.shape[:-2], -1) - self.offset
+        flat = matrix.reshape(*matrix.shape[:-2], self.offset.size) - self.offset
         return np.asarray(flat @ self.expansion.T / (self.expansion**2).sum(axis=1), np.float64)
+
+
+def _invertible(square: NDArray[np.float64]) -> bool:
+    """Whether each matrix can be inverted with some digits left."""
+    if not np.isfinite(square).all():
+        return False
+    values = np.linalg.svd(square, compute_uv=False)
+    return bool((values[..., -1] > _SINGULAR * values[..., 0]).all())
 
 
 def _read(entry: str) -> tuple[float, str]:

@@ -93,6 +93,8 @@ class ThinPlateSpline:
         targets = np.array(checked_points(control_targets, "control_targets"), np.float64)
         if targets.ndim != 2:
             raise ShapeError(f"control_targets: expected (K, 2), got {targets.shape}")
+        if not np.isfinite(targets).all():
+            raise ArgumentError("control_targets: expected finite numbers, got NaN or infinity")
         thin_plate_basis(targets, targets[:1], kernel_aspect=kernel_aspect)  # raises where there is no spline
         targets.setflags(write=False)
         self.control_targets = targets

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import ShapeError
-from stn_deploy.geometry.convention import checked_points, target_points
+from stn_deploy.geometry.convention import checked_extent, checked_points, target_points
 
 
 class Transform(Protocol):
@@ -96,9 +96,10 @@ def source_points(transform: Transform, theta: ArrayLike, points: ArrayLike) -> 
     values = checked_theta(transform, theta)
     target = checked_points(points, "points", transform.dimensions).reshape(-1, transform.dimensions)
     rows = transform.dimensions + transform.homogeneous
-    flat = values @ transform.expansion + transform.offset
-    coefficients = flat.reshape(*values.shape[:-1], rows, flat.shape[-1] // rows)
-    source = np.asarray(transform.basis(target) @ np.swapaxes(coefficients, -1, -2), np.float64)
+    basis = transform.basis(target)
+    coefficients = values @ transform.expansion + transform.offset
+    coefficients = coefficients.reshape(*values.shape[:-1], rows, basis.shape[-1])
+    source = np.asarray(basis @ np.swapaxes(coefficients, -1, -2), np.float64)
     if not transform.homogeneous:
         return source
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,8 +115,9 @@ def source_grid(transform: Transform, theta: ArrayLike, size: ArrayLike) -> NDAr
     Returns:
         (..., *size, dimensions), float64.
     """
-    grid = source_points(transform, theta, target_points(size))
-    return grid.reshape(*grid.shape[:-2], *np.asarray(size).tolist(), transform.dimensions)
+    extent = checked_extent(size, dimensions=transform.dimensions)
+    grid = source_points(transform, theta, target_points(extent))
+    return grid.reshape(*grid.shape[:-2], *extent, transform.dimensions)
 
 
 def source_corners(transform: Transform, theta: ArrayLike) -> NDArray[np.float64]:

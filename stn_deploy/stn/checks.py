@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from torch import Tensor, dtype, float32, float64
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, bfloat16, dtype, float16, float32, float64
 
 from stn_deploy.errors import ArgumentError, ShapeError
+
+MODES = {2: ("nearest", "bilinear", "bicubic"), 3: ("nearest", "trilinear")}
+PADDINGS = ("border", "zeros", "reflection")
+
+
+def check_choice(name: str, choice: str, allowed: tuple[str, ...]) -> None:
+    """Refuse what is not among ``allowed``.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if choice not in allowed:
+        raise ArgumentError(f"{name}: expected one of {', '.join(allowed)}, got {choice!r}")
 
 
 def check_source(source: Tensor) -> None:
@@ -14,11 +31,12 @@ def check_source(source: Tensor) -> None:
         ShapeError: another rank, or no pixels.
         ArgumentError: whole numbers.
     """
+    check_tensor("source", source)
     if source.ndim not in (4, 5):
         raise ShapeError(f"source: expected (n, c, H, W) or (n, c, D, H, W), got {tuple(source.shape)}")
     if 0 in source.shape[2:]:
         raise ShapeError(f"source: expected at least 1 pixel in each direction, got {tuple(source.shape)}")
-    if not source.is_floating_point():
+    if source.dtype not in (float16, bfloat16, float32, float64):
         raise ArgumentError(f"source: expected a floating-point tensor, got {source.dtype}; call .float()")
 
 
@@ -29,6 +47,7 @@ def check_grid(source: Tensor, grid: Tensor) -> None:
         ShapeError: another rank, last dimension or batch, or no pixels.
         ArgumentError: another device; a type other than float32 (float64 for a float64 source).
     """
+    check_tensor("grid", grid)
     dimensions = source.ndim - 2
     letters = ("n, h, w, 2", "n, d, h, w, 3")[dimensions - 2]
     if grid.ndim != source.ndim or grid.shape[-1] != dimensions:
@@ -45,9 +64,9 @@ def check_grid(source: Tensor, grid: Tensor) -> None:
     check_device("grid", grid, source, "source")
     wanted = float64 if source.dtype == float64 else float32
     if grid.dtype != wanted:
+        hint = "call .float()" if wanted == float32 else "call .double()"
         raise ArgumentError(
-            f"grid: expected {wanted} for a source of {source.dtype}, got {grid.dtype}; "
-            "positions in half precision are off by pixels"
+            f"grid: expected {wanted} for a source of {source.dtype}, got {grid.dtype}; {hint}"
         )
 
 
@@ -58,6 +77,7 @@ def check_theta(theta: Tensor, parameters: int, name: str, constant: Tensor) -> 
         ShapeError: another shape.
         ArgumentError: another device; whole numbers; float64 beside float32 or float32 beside float64.
     """
+    check_tensor("theta", theta)
     if theta.ndim != 2 or theta.shape[1] != parameters:
         hint = "; flatten it with theta.flatten(1)" if theta.ndim == 3 else ""
         raise ShapeError(f"theta: expected (n, {parameters}) for {name}, got {tuple(theta.shape)}{hint}")
@@ -67,6 +87,36 @@ def check_theta(theta: Tensor, parameters: int, name: str, constant: Tensor) -> 
             f"theta: expected {constant.dtype} like the grid generator, got {theta.dtype}; "
             "call .float() or .double() on either"
         )
+
+
+def check_tensor(name: str, given: object) -> None:
+    """Refuse what is not a tensor.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if not isinstance(given, Tensor):
+        shown = "None" if given is None else type(given).__name__
+        hint = "; call torch.from_numpy on it" if isinstance(given, np.ndarray) else ""
+        raise ArgumentError(f"{name}: expected a tensor, got {shown}{hint}")
+
+
+def check_transform(name: str, given: object) -> None:
+    """Refuse what is not a `stn_deploy.geometry.Transform`.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if not hasattr(given, "basis") or not hasattr(given, "expansion"):
+        raise ArgumentError(
+            f"{name}: expected a transform such as AFFINE or ThinPlateSpline.on_edges(20), got {given!r}"
+        )
+
+
+def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
+    """A context in which arithmetic on the tensor's device keeps its type."""
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def check_device(name: str, tensor: Tensor, other: Tensor, other_name: str) -> None:
@@ -83,4 +133,4 @@ def check_device(name: str, tensor: Tensor, other: Tensor, other_name: str) -> N
 
 def fits(given: dtype, wanted: dtype) -> bool:
     """Whether ``given`` is ``wanted`` or a half precision, which widens to it without loss."""
-    return given == wanted or (given.is_floating_point and given.itemsize < 4)
+    return given in (wanted, float16, bfloat16)

@@ -24,10 +24,11 @@ class Constants(nn.Module):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Constants:
+        empty = [name for name in self._values if self.get_buffer(name).is_meta]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, value in self._values.items():
             moved = self.get_buffer(name)
-            if moved.dtype != torch.float32:
+            if moved.dtype != torch.float32 or name in empty:
                 wide = torch.float64 if moved.dtype == torch.float64 else torch.float32
                 setattr(self, name, torch.tensor(value, dtype=wide, device=moved.device))
         return self

@@ -56,7 +56,7 @@ class BoundedPerspective(nn.Module):
             ArgumentError: a limit out of its range, or a transform without perspective.
         """
         super().__init__()
-        if limit >= 1:
+        if not 0 < limit < 1:
             raise ArgumentError(f"limit: expected a number in (0, 1), got {limit}")
         entries = _matrix("BoundedPerspective", transform).perspectives
         share = limit / max(int(entries.sum()), 1)
@@ -72,7 +72,8 @@ class BoundedScale(nn.Module):
     """Keeps the mean scale of a matrix transform between two bounds, and its directions as they are.
 
     The mean scale is the root of the mean squared singular value: the size of s for attention,
-    the length of (a, b) for a similarity. Its logarithm is squashed by tanh on either side of 0.
+    the length of (a, b) for a similarity. Its logarithm is squashed by tanh on either side of 0. A theta
+    whose scale is below 1e-6 has no direction any more; it stays small instead of being blown up.
     """
 
     def __init__(self, transform: MatrixTransform, lowest: float, highest: float) -> None:
@@ -95,19 +96,25 @@ class BoundedScale(nn.Module):
                 f"transform: expected one with a scale among its parameters, got {transform!r}"
             )
         self.limits = (-math.log(lowest), math.log(highest))
-        self.constants = Constants({"weights": transform.scale_weights})
+        # Measured on the entries that may change, so that the identity has a mean scale of 1.
+        share = transform.scale_weights @ transform.identity**2
+        weights = transform.scale_weights / (share or 1)
+        self.constants = Constants({"weights": weights})
 
     def forward(self, theta: Tensor) -> Tensor:
         """theta (n, p), bounded."""
         weights = self.constants.get_buffer("weights")
         check_theta(theta, self.transform.parameters, self.transform.name, weights)
         wide = theta.to(weights.dtype)
-        logarithm = 0.5 * torch.log((wide * wide * weights).sum(dim=1, keepdim=True) + _TINY)
+        # Measured on entries of at most 1, for the squares of very large ones would overflow.
+        largest = torch.where(weights > 0, wide.detach().abs(), 0).amax(dim=1, keepdim=True).clamp(min=1)
+        small = wide / largest
+        log_small = 0.5 * torch.log((small * small * weights).sum(dim=1, keepdim=True) + _TINY)
+        log_scale = log_small + torch.log(largest)
         low, high = self.limits
-        bounded = high * torch.tanh(logarithm.clamp(min=0) / high) + low * torch.tanh(
-            logarithm.clamp(max=0) / low
-        )
-        return torch.where(weights > 0, wide * torch.exp(bounded - logarithm), wide)
+        above = high * torch.tanh(log_scale.clamp(min=0) / high)
+        below = low * torch.tanh(log_scale.clamp(max=0) / low)
+        return torch.where(weights > 0, small * torch.exp(above + below - log_small), wide)
 
 
 class _BoundedEntries(nn.Module):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from stn_deploy.geometry import Transform, checked_extent, target_points
-from stn_deploy.stn.checks import check_theta
+from stn_deploy.stn.checks import check_theta, check_transform, without_autocast
 from stn_deploy.stn.constants import Constants
 
 
@@ -35,6 +35,7 @@ class GridGenerator(nn.Module):
             ArgumentError: an output without pixels, or of another number of dimensions than the transform.
         """
         super().__init__()
+        check_transform("transform", transform)
         self.transform = transform
         self.output_size = checked_extent(output_size, "output_size", transform.dimensions)
         self.rows = transform.dimensions + transform.homogeneous
@@ -66,7 +67,7 @@ class GridGenerator(nn.Module):
             ShapeError, ArgumentError: theta has another shape, type or device.
         """
         check_theta(theta, self.transform.parameters, self.transform.name, self.basis)
-        with torch.autocast(theta.device.type, enabled=False):
+        with without_autocast(theta):
             wide = theta.to(self.basis.dtype)
             expanded = _product(wide, self.constants.get_buffer("expansion"))
             flat = expanded + self.constants.get_buffer("offset")
@@ -85,7 +86,7 @@ class GridGenerator(nn.Module):
         coefficients = self.coefficients(theta)
         # One product for the whole batch, x and y in planes: twenty times as fast as a product per item.
         rows = coefficients.reshape(-1, self.basis.shape[1])
-        with torch.autocast(theta.device.type, enabled=False):
+        with without_autocast(theta):
             planes = _product(rows, self.basis.T).reshape(theta.shape[0], self.rows, *self.output_size)
         if self.transform.homogeneous:
             planes = _divide(planes)
@@ -102,7 +103,10 @@ def _product(rows: Tensor, columns: Tensor) -> Tensor:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _float32_is_reduced() -> bool:
     """Whether products of float32 run in TF32 or bfloat16, which would move points by pixels."""
-    return torch.get_float32_matmul_precision() != "highest"
+    try:
+        return torch.get_float32_matmul_precision() != "highest"
+    except RuntimeError:  # backends have settings of their own, which this one cannot say
+        return True
 
 
 def _divide(planes: Tensor) -> Tensor:

@@ -10,12 +10,14 @@ finite samples as 0 and has no gradient.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.errors import ShapeError
+from stn_deploy.stn.checks import MODES, PADDINGS, check_choice
 
 Array = NDArray[np.float64]
 Kernel = Callable[[Array], Array]
@@ -40,7 +42,7 @@ def linear_slope(distance: Array) -> Array:
     """Equation 7: +1 within a pixel to the left of m, -1 within a pixel to its right. ``distance``: x - m.
 
     Where x is whole the kernel has a kink. The equation as printed then counts one pixel alone, which is the
-    slope of neither side; here, as in every implementation, it is the slope to the right.
+    slope of neither side; here, as in the implementations, it is the slope to the right.
     """
     rising = (distance >= -1) & (distance < 0)
     falling = (distance >= 0) & (distance < 1)
@@ -89,11 +91,11 @@ def reference_sample(
     """
     u, positions = _checked(source, grid, mode, padding)
     kernel, _ = KERNELS[mode]
-    sampled = []
-    for item, points in zip(u, positions, strict=True):
+    sampled = np.zeros((*u.shape[:2], positions.shape[1]))
+    for index, (item, points) in enumerate(zip(u, positions, strict=True)):
         weights = [_weights(x, length, kernel, padding) for x, length in _along_axes(points, item)]
-        sampled.append(_contract(item, weights))
-    return np.stack(sampled).reshape(*u.shape[:2], *np.shape(grid)[1:-1])
+        sampled[index] = _contract(item, weights)
+    return sampled.reshape(*u.shape[:2], *np.shape(grid)[1:-1])
 
 
 def reference_gradients(
@@ -111,11 +113,17 @@ def reference_gradients(
         gradient: of the loss with respect to V, in the shape of V.
     Returns:
         the gradients in the shapes of ``source`` and ``grid``, float64.
+    Raises:
+        ShapeError, ArgumentError: as `reference_sample`, or a gradient in another shape.
     Source: Jaderberg et al. 2015, equations 6 (with respect to U) and 7 (with respect to x, y alike).
     """
     u, positions = _checked(source, grid, mode, padding)
     kernel, slope = KERNELS[mode]
-    upstream = np.asarray(gradient, np.float64).reshape(*u.shape[:2], -1)
+    upstream = np.asarray(gradient, np.float64)
+    expected = (*u.shape[:2], *np.shape(grid)[1:-1])
+    if upstream.shape != expected:
+        raise ShapeError(f"gradient: expected {expected} like V, got {upstream.shape}")
+    upstream = upstream.reshape(*u.shape[:2], positions.shape[1])
     source_gradient, grid_gradient = np.zeros_like(u), np.zeros_like(positions)
     for index, (item, points) in enumerate(zip(u, positions, strict=True)):
         axes = _along_axes(points, item)
@@ -133,16 +141,18 @@ def reference_gradients(
 def _checked(source: ArrayLike, grid: ArrayLike, mode: str, padding: str) -> tuple[Array, Array]:
     """U, and the grid as (n, P, dimensions)."""
     u, positions = np.asarray(source, np.float64), np.asarray(grid, np.float64)
-    if u.ndim not in (4, 5) or positions.shape[:1] + positions.shape[-1:] != (len(u), u.ndim - 2):
+    dimensions = u.ndim - 2
+    fits = positions.ndim == u.ndim and (len(positions), positions.shape[-1]) == (len(u), dimensions)
+    if dimensions not in MODES or not fits or 0 in u.shape[2:]:
         raise ShapeError(
             "source, grid: expected (n, c, H, W) and (n, h, w, 2), or one dimension more in both, "
             f"got {u.shape} and {positions.shape}"
         )
-    if mode not in KERNELS:
-        raise ArgumentError(f"mode: expected one of {', '.join(KERNELS)}, got {mode!r}")
-    if padding not in ("border", "zeros", "reflection"):
-        raise ArgumentError(f"padding: expected border, zeros or reflection, got {padding!r}")
-    return u, positions.reshape(len(u), -1, u.ndim - 2)
+    check_choice("mode", mode, MODES[dimensions])
+    check_choice("padding", padding, PADDINGS)
+    # Beyond a million images no two neighbouring pixels could be told apart.
+    near = np.where(np.isfinite(positions), positions.clip(-1e6, 1e6), positions)
+    return u, near.reshape(len(u), math.prod(positions.shape[1:-1]), dimensions)
 
 
 def _along_axes(points: Array, item: Array) -> list[tuple[Array, int]]:

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.errors import ArgumentError, ShapeError
-from stn_deploy.stn.checks import check_grid, check_source
-
-MODES = {2: ("nearest", "bilinear", "bicubic"), 3: ("nearest", "trilinear")}
-PADDINGS = ("border", "zeros", "reflection")
+from stn_deploy.errors import ShapeError
+from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_grid, check_source, without_autocast
 
 # A million images away: beyond it a position would overflow on its way to pixels.
 _FAR = 1e6
@@ -33,8 +30,9 @@ def sample(
         mode: nearest, bilinear or bicubic; nearest or trilinear for volumes. ``nearest`` is the paper's: the
             pixel whose area holds the point, at a tie the later one (torch's takes the even one).
         padding: what lies outside U: border (its last pixel), zeros or reflection.
-        antialias: where U is more than twice as large as V, average as many samples within each pixel of V
-            as it takes to skip no pixel of U.
+        antialias: where U is more than twice as large as V (for nearest: larger than V), average as many
+            samples within each pixel of V as it takes to skip no pixel of U; that takes as long as sampling
+            all of U.
     Returns:
         V, (n, c, h, w) or (n, c, d, h, w), in the type of ``source``.
     Raises:
@@ -45,11 +43,11 @@ def sample(
     """
     check_source(source)
     check_grid(source, grid)
-    _check_choice("mode", mode, MODES[source.ndim - 2])
-    _check_choice("padding", padding, PADDINGS)
+    check_choice("mode", mode, MODES[source.ndim - 2])
+    check_choice("padding", padding, PADDINGS)
     # The kernel wants one type; a source in half precision is widened to that of the positions.
     wide = source.to(grid.dtype)
-    with torch.autocast(source.device.type, enabled=False):
+    with without_autocast(source):
         if antialias:
             sampled = _mean_within_pixels(wide, grid, mode, padding)
         else:
@@ -62,8 +60,8 @@ class Sampler(nn.Module):
 
     def __init__(self, mode: str = "bilinear", padding: str = "border", *, antialias: bool = False) -> None:
         super().__init__()
-        _check_choice("mode", mode, tuple(dict.fromkeys(MODES[2] + MODES[3])))
-        _check_choice("padding", padding, PADDINGS)
+        check_choice("mode", mode, tuple(dict.fromkeys(MODES[2] + MODES[3])))
+        check_choice("padding", padding, PADDINGS)
         self.mode = mode
         self.padding = padding
         self.antialias = antialias
@@ -77,11 +75,6 @@ class Sampler(nn.Module):
         return sample(source, grid, mode=self.mode, padding=self.padding, antialias=self.antialias)
 
 
-def _check_choice(name: str, choice: str, allowed: tuple[str, ...]) -> None:
-    if choice not in allowed:
-        raise ArgumentError(f"{name}: expected one of {', '.join(allowed)}, got {choice!r}")
-
-
 def _sample_points(source: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
     """V with one sample at each position of the grid."""
     tame = _is_tame(grid)
@@ -92,17 +85,19 @@ def _sample_points(source: Tensor, grid: Tensor, mode: str, padding: str) -> Ten
         positions = _pixel_centres(positions, source)
     name = "bilinear" if mode == "trilinear" else mode
     sampled = F.grid_sample(source, positions, name, padding, align_corners=False)
-    return sampled if finite is None else sampled * finite[:, None]
+    return sampled if finite is None else torch.where(finite[:, None], sampled, 0)
 
 
 def _is_tame(grid: Tensor) -> bool:
     """Whether a look at the extremes shows that every position is finite and not absurdly far.
 
     It saves two copies of the grid and a pass over the output. Not where asking would stop a GPU, or where
-    the answer would be frozen into a traced graph.
+    the answer would be frozen into a traced graph or cannot be had.
     """
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    if traced or grid.device.type != "cpu" or not grid.numel():
+    if traced or type(grid) is not Tensor or grid.device.type != "cpu" or not grid.numel():
+        return False
+    if torch._C._functorch.is_functorch_wrapped_tensor(grid):  # under vmap
         return False
     low, high = torch.aminmax(grid.detach().movedim(-1, 1))  # in the order in which the generator wrote it
     return bool((low > -_FAR) & (high < _FAR))
@@ -116,16 +111,19 @@ def _pixel_centres(grid: Tensor, source: Tensor) -> Tensor:
 
 def _mean_within_pixels(source: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
     """V with several samples within each of its pixels: as many as the sizes of U and V ask for."""
-    # A linear sample reads two pixels in each direction, so that steps of two pixels skip none.
+    sizes = list(zip(source.shape[2:], grid.shape[1:-1], strict=True))
+    # Up to two pixels, a linear sample between them reads both. Beyond, steps of one pixel skip none.
     reach = 1 if mode == "nearest" else 2
-    sizes = zip(source.shape[2:], grid.shape[1:-1], strict=True)
-    counts = [math.ceil(before / (reach * after)) for before, after in sizes]
-    steps = {axis: _step(grid, axis + 1) for axis, count in enumerate(counts) if count > 1}
-    parts = []
-    for places in product(*map(range, counts)):
+    counts = [1 if before <= reach * after else -(-before // after) for before, after in sizes]
+    finite = torch.isfinite(grid).all(dim=-1, keepdim=True)
+    known = torch.where(finite, grid.clamp(-_FAR, _FAR), torch.nan)
+    steps = {axis: _step(known, axis + 1) for axis, count in enumerate(counts) if count > 1}
+
+    def part(places: tuple[int, ...]) -> Tensor:
         shifts = [step * ((places[axis] + 0.5) / counts[axis] - 0.5) for axis, step in steps.items()]
-        parts.append(_sample_points(source, reduce(torch.add, shifts, grid), mode, padding))
-    return reduce(torch.add, parts) / len(parts)
+        return _sample_points(source, reduce(torch.add, shifts, known), mode, padding)
+
+    return reduce(torch.add, map(part, product(*map(range, counts)))) / math.prod(counts)
 
 
 def _step(grid: Tensor, axis: int) -> Tensor:
@@ -134,9 +132,12 @@ def _step(grid: Tensor, axis: int) -> Tensor:
         raise ShapeError(
             f"grid: expected at least 2 pixels in each direction for antialias, got {tuple(grid.shape)}"
         )
-    between = grid.diff(dim=axis)
-    # A neighbour that has no position says nothing of this pixel's step.
-    between = torch.where(torch.isfinite(between), between, 0)
-    first, last = between.narrow(axis, 0, 1), between.narrow(axis, -1, 1)
-    before, after = torch.cat([first, between], axis), torch.cat([between, last], axis)
-    return (before + after) / 2
+    steps = grid.diff(dim=axis)
+    # A neighbour without a position says nothing of this pixel's step, nor has the outermost pixel one.
+    known = torch.isfinite(steps)
+    nothing = torch.zeros_like(steps.narrow(axis, 0, 1))
+    total, count = (
+        torch.cat([nothing, sides], axis) + torch.cat([sides, nothing], axis)
+        for sides in (torch.where(known, steps, 0), known.to(steps.dtype))
+    )
+    return total / count.clamp(min=1)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import Transform, source_corners
-from stn_deploy.stn.checks import check_source
+from stn_deploy.stn.checks import MODES, check_source, check_tensor, check_transform
 from stn_deploy.stn.grid_generator import GridGenerator
-from stn_deploy.stn.sampler import MODES, Sampler
+from stn_deploy.stn.sampler import Sampler
 
 
 class Transformed(NamedTuple):
@@ -64,7 +64,8 @@ class SpatialTransformer(nn.Module):
             ArgumentError: parts that do not go together.
         """
         super().__init__()
-        _check_sampler(sampler, transform)
+        _check_parts(sampler, transform)
+        _check_localisation(localisation)
         self.localisation = localisation
         self.constraint = constraint if constraint is not None else nn.Identity()
         self.grid_generator = GridGenerator(transform, output_size)
@@ -118,14 +119,16 @@ class ParallelSpatialTransformer(nn.Module):
                 parts that do not go together.
         """
         super().__init__()
-        if not transforms:
-            raise ArgumentError("transforms: expected at least one, got none")
+        if not isinstance(transforms, (list, tuple)) or not transforms:
+            raise ArgumentError(f"transforms: expected a list of at least one, got {transforms!r}")
         for transform in transforms:
-            _check_sampler(sampler, transform)
-        self.shared = isinstance(localisation, nn.Module)
-        networks = [localisation] if isinstance(localisation, nn.Module) else list(localisation)
+            _check_parts(sampler, transform)
+        self.shared = not isinstance(localisation, Sequence)
+        networks = list(localisation) if isinstance(localisation, Sequence) else [localisation]
         if not self.shared:
             _check_count("localisation", networks, transforms)
+        for network in networks:
+            _check_localisation(network)
         chosen = [None] * len(transforms) if constraints is None else list(constraints)
         _check_count("constraints", chosen, transforms)
         self.localisations = nn.ModuleList(networks)
@@ -141,6 +144,7 @@ class ParallelSpatialTransformer(nn.Module):
         _check_dimensions(source, self.grid_generators[0])
         if self.shared:
             joined = self.localisations[0](source)
+            check_tensor("localisation", joined)
             total = sum(self.parameter_counts)
             if joined.ndim != 2 or joined.shape[1] != total:
                 raise ShapeError(
@@ -186,7 +190,15 @@ class DepthProjection(nn.Module):
         return volume.sum(dim=2)
 
 
-def _check_sampler(sampler: Sampler, transform: Transform) -> None:
+def _check_localisation(localisation: object) -> None:
+    if not isinstance(localisation, nn.Module):
+        raise ArgumentError(f"localisation: expected a torch module U -> theta, got {localisation!r}")
+
+
+def _check_parts(sampler: Sampler, transform: Transform) -> None:
+    check_transform("transform", transform)
+    if not isinstance(sampler, Sampler):
+        raise ArgumentError(f"sampler: expected a Sampler, such as Sampler(), got {sampler!r}")
     allowed = MODES[transform.dimensions]
     if sampler.mode not in allowed:
         raise ArgumentError(

@@ -20,7 +20,7 @@ from stn_deploy.geometry import (
     Transform,
 )
 from stn_deploy.stn import GridGenerator, sample
-from stn_deploy.stn.sampler import MODES, PADDINGS
+from stn_deploy.stn.checks import MODES, PADDINGS
 
 TRANSFORMS: dict[str, Transform] = {
     "affine": AFFINE,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stn_deploy.geometry import AFFINE_3D, ATTENTION, PROJECTIVE, SIMILARITY, MatrixTransform, Transform
 from stn_deploy.stn import GridGenerator, Sampler, SpatialTransformer, sample
-from stn_deploy.stn.sampler import PADDINGS
+from stn_deploy.stn.checks import PADDINGS
 from tests.tolerances import SAMPLE
 from tests.transforms import PLANE, TRANSFORMS, as_batch, random_theta, theta_of_affine
 

@@ -264,7 +264,13 @@ def test_the_entries_that_only_move_points_are_known() -> None:
     assert displacing(PROJECTIVE) == ["h13", "h23"]
     assert displacing(AFFINE_3D) == ["t14", "t24", "t34"]
     assert displacing(MatrixTransform("tied", "s 0 s", "0 s ty")) == ["ty"]
-    assert displacing(MatrixTransform("free", "a 0 c", "0 b d", "g h i")) == ["c", "d"]
+    assert displacing(MatrixTransform("free", "a 0 c", "0 b d", "g h 1")) == ["c", "d"]
+
+
+def test_the_scale_of_a_projective_matrix_is_fixed() -> None:
+    for last in ("i", "2", "-1"):
+        with pytest.raises(ArgumentError, match="rows: expected 1 as the last entry"):
+            MatrixTransform("free", "a b c", "d e f", f"g h {last}")
 
 
 def test_the_entries_of_the_divisor_are_known() -> None:

@@ -130,14 +130,14 @@ def test_one_step_of_training_moves_theta_downhill(transform: Transform) -> None
     with torch.no_grad():
         for parameter in transformer.parameters():
             assert parameter.grad is not None
-            parameter -= 0.02 * parameter.grad
+            parameter.sub_(0.02 * parameter.grad)
     assert localisation.last.bias.grad is not None
     assert localisation.last.bias.grad.abs().sum() > 0
     assert loss() < before
 
 
 def test_parallel_transformers_are_stacked_by_channel() -> None:
-    transforms = [AFFINE, ATTENTION, AFFINE, ThinPlateSpline.on_edges(4)]
+    transforms: list[Transform] = [AFFINE, ATTENTION, AFFINE, ThinPlateSpline.on_edges(4)]
     networks = [
         alive(FullyConnectedLocalisation((2, 6, 9), transform.identity), seed=seed)
         for seed, transform in enumerate(transforms)
@@ -190,8 +190,7 @@ def test_transformers_stand_at_any_depth_of_a_network() -> None:
     multi(source).square().sum().backward()
     for layer in multi:
         if isinstance(layer, SpatialTransformer):
-            bias = layer.localisation.last.bias
-            assert isinstance(bias, Tensor)
+            bias = dict(layer.localisation.named_parameters())["last.bias"]
             assert bias.grad is not None
             assert bias.grad.abs().min() > 0
 
@@ -267,10 +266,11 @@ def test_only_the_localisation_is_saved_and_a_copy_is_the_same() -> None:
 
 
 def traced_cases() -> list[tuple[str, nn.Module, Tensor]]:
+    kinds: list[Transform] = [AFFINE, PROJECTIVE, ThinPlateSpline.on_edges(6)]
     plain = [
         (f"{transform.name} {mode}", transform, Sampler(mode, padding))
         for transform, (mode, padding) in product(
-            (AFFINE, PROJECTIVE, ThinPlateSpline.on_edges(6)),
+            kinds,
             (("nearest", "border"), ("bilinear", "reflection"), ("bicubic", "zeros")),
         )
     ]

@@ -23,7 +23,7 @@ from stn_deploy.stn import (
     sample,
     theta_grid_sample,
 )
-from stn_deploy.stn.sampler import MODES, PADDINGS
+from stn_deploy.stn.checks import MODES, PADDINGS
 from tests.tolerances import FLOAT64, SAMPLE
 
 SIZES = [

@@ -91,7 +91,7 @@ KINDS: dict[str, tuple[Changes, str]] = {
     "whole positions": ({"grid": GRID.int()}, "grid: expected torch.float32 ... got torch.int32"),
     "half positions": (
         {"grid": GRID.half()},
-        "grid: expected torch.float32 ... got torch.float16; positions",
+        "grid: expected torch.float32 ... got torch.float16; call .float()",
     ),
     "all half": (
         {"source": SOURCE.half(), "grid": GRID.half()},

@@ -117,7 +117,11 @@ PARTS: dict[str, Call] = {
     "the class": (ONE, (ANY, AFFINE, Sampler, SIZE), "sampler: expected ... got"),
     "a name": (ONE, (ANY, "affine", Sampler(), SIZE), "transform: expected ... got 'affine'"),
     "a name alone": (GridGenerator, ("affine", SIZE), "transform: expected ... got 'affine'"),
-    "no transform": (SEVERAL, (ANY, [], Sampler(), SIZE), "transforms: expected at least one, got none"),
+    "no transform": (
+        SEVERAL,
+        (ANY, [], Sampler(), SIZE),
+        "transforms: expected a list of at least one, got []",
+    ),
     "one transform": (SEVERAL, (ANY, AFFINE, Sampler(), SIZE), "transforms: expected ... got"),
     "names": (SEVERAL, (ANY, ["affine"], Sampler(), SIZE), "transform... expected ... got"),
     "one network": (SEVERAL, ([ANY], [AFFINE] * 2, Sampler(), SIZE), "localisation: expected one ... got 1"),

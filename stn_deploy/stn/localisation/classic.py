@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.stn.localisation.start import checked_input_size, count_features, theta_layer
+from stn_deploy.stn.localisation.start import checked_count, checked_input_size, count_features, theta_layer
 
 
 class FullyConnectedLocalisation(nn.Module):
@@ -29,6 +29,7 @@ class FullyConnectedLocalisation(nn.Module):
             ArgumentError: a size or a start that cannot be.
         """
         super().__init__()
+        units = checked_count("units", units)
         inputs = count_features(nn.Flatten(), checked_input_size(input_size, (2, 3)))
         self.features = nn.Sequential(
             nn.Flatten(), nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -27,13 +28,16 @@ def theta_layer(features: int, start: ArrayLike) -> nn.Linear:
         ArgumentError: ``start`` is empty or not finite.
     Source: Jaderberg et al. 2015, section 4.1: the last layer is initialised to the identity transform.
     """
-    theta = torch.tensor(np.asarray(start, np.float32).reshape(-1))
-    if not len(theta) or not theta.isfinite().all():
+    try:
+        theta = np.asarray(start, np.float32).reshape(-1)
+    except (TypeError, ValueError):  # ragged, or no numbers
+        theta = np.empty(0, np.float32)
+    if not theta.size or not np.isfinite(theta).all():
         raise ArgumentError(f"start: expected at least one number, all finite, got {start!r}")
     layer = nn.Linear(features, len(theta))
     nn.init.zeros_(layer.weight)
     with torch.no_grad():
-        layer.bias.copy_(theta)
+        layer.bias.copy_(torch.tensor(theta))
     return layer
 
 
@@ -43,11 +47,24 @@ def checked_input_size(input_size: Sequence[int], dimensions: Sequence[int] = (2
     Raises:
         ArgumentError: another length than one plus any of ``dimensions``, or a number below one.
     """
-    size = tuple(input_size)
-    if len(size) - 1 not in dimensions or min(size) < 1:
+    given: object = input_size
+    size = tuple(given) if isinstance(given, Iterable) else ()
+    whole = all(isinstance(length, Integral) and int(length) >= 1 for length in size)
+    if len(size) - 1 not in dimensions or not whole:
         wanted = " or ".join("(c, H, W)" if count == 2 else "(c, D, H, W)" for count in dimensions)
         raise ArgumentError(f"input_size: expected {wanted}, each at least 1, got {input_size!r}")
-    return size
+    return tuple(int(length) for length in size)
+
+
+def checked_count(name: str, count: int) -> int:
+    """``count``, refused unless it is a whole number of at least one.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if not isinstance(count, Integral) or count < 1:
+        raise ArgumentError(f"{name}: expected a whole number of at least 1, got {count!r}")
+    return int(count)
 
 
 def count_features(layers: nn.Module, input_size: tuple[int, ...]) -> int:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.stn.localisation.start import checked_input_size, count_features, theta_layer
+from stn_deploy.stn.localisation.start import checked_count, checked_input_size, count_features, theta_layer
 
 
 class AsterLocalisation(nn.Module):
@@ -26,7 +26,7 @@ class AsterLocalisation(nn.Module):
     def __init__(self, channels: int, start: ArrayLike) -> None:
         """Build the network for U of so many channels; ``start``: see `theta_layer`."""
         super().__init__()
-        (before,) = checked_input_size((channels,), (0,))
+        before = checked_count("channels", channels)
         layers: list[nn.Module] = []
         for index, after in enumerate((32, 64, 128, 256, 256, 256)):
             pool = [nn.MaxPool2d(2)] if index else []
