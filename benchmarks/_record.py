@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "tesserocr")
+PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "tesserocr", "kornia")
 
 
 def arguments(description: str | None) -> argparse.Namespace:
