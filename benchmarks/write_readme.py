@@ -1,4 +1,4 @@
-"""Writes the figures of the README from ``results/*.json``; a test compares the two."""
+"""Writes the figures of the README and of docs/ from ``results/*.json``; a test compares the two."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ BEGIN, END = "<!-- figures: benchmarks/write_readme.py -->", "<!-- end of figure
 
 
 def main() -> None:
-    """Replace what stands between the two marks."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(f"{before}{BEGIN}\n{figures()}\n{END}{after}", encoding="utf-8")
+    """Replace what stands between the two marks of each page."""
+    for name, section in sections().items():
+        path = ROOT / name
+        before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+        _, after = rest.split(END)
+        path.write_text(f"{before}{section}{after}", encoding="utf-8")
 
 
-def figures() -> str:
-    """The section of the README, in Markdown."""
-    return "\n\n".join([accuracy(), synthetic(), speed()])
+def sections() -> dict[str, str]:
+    """The figures of each page, in Markdown, with their marks."""
+    pages = {
+        "README.md": [accuracy(), synthetic(), speed()],
+        "docs/spatial_transformer.md": [transformer()],
+    }
+    return {name: "\n".join([BEGIN, "\n\n".join(parts), END]) for name, parts in pages.items()}
 
 
 def load(name: str) -> dict[str, Any]:
@@ -107,6 +111,55 @@ def speed() -> str:
     ]
     machine = f"{throughput['machine']}, Python {throughput['python']}"
     return "\n".join([*lines, "", f"Measured on: {machine}. Scripts and method: [benchmarks/](benchmarks)."])
+
+
+def transformer() -> str:
+    """Grid and sample."""
+    record = load("transformer")
+    result = record["result"]
+    settings = ("64 x 3x64x256 -> 32x100", "256 x 1x28x28")
+    lines = []
+    for transform in ("affine", "thin-plate spline"):
+        first = result[f"{transform}, {settings[0]}, 1 thread"]["forward and backward, image"]
+        rivals = list(first["times_as_fast_as"])
+        lines += [
+            f"| {transform} | stn-deploy, ms | {' | '.join(rivals)} |",
+            "|---" * (2 + len(rivals)) + "|",
+        ]
+        for setting in settings:
+            for source in ("image", "feature map"):
+                runs = [
+                    result[f"{transform}, {setting}, {threads}"][f"forward and backward, {source}"]
+                    for threads in ("1 thread", "2 threads")
+                ]
+                ours = " / ".join(f"{run['ms']['stn-deploy']['median']:.1f}" for run in runs)
+                times = (
+                    " / ".join(f"{run['times_as_fast_as'][rival]['median']:.2f}" for run in runs)
+                    for rival in rivals
+                )
+                lines.append(f"| {setting}, {source} | {ours} | {' | '.join(times)} |")
+        lines.append("")
+    memory = [
+        f"{name.split(',')[0]} {values['stn-deploy']:.2f}"
+        for name, values in result.items()
+        if "memory" in name and settings[0] in name
+    ]
+    return "\n".join(
+        [
+            "Grid and sample, forward and backward, with 1 / 2 threads: milliseconds, and how many times as "
+            "long the others take (medians of the ratios within one run). A feature map needs its own "
+            "gradient, an image does not.",
+            "",
+            *lines,
+            "The last column is the sampler of torch alone, its grid a gift: the bound for whoever uses it. "
+            "With the gradient of a large source it is nearly all there is, so there the spline is not twice "
+            "as fast as TRBA's.",
+            "",
+            f"A forward pass holds one grid and one output above its input: {', '.join(memory)} times that. "
+            f"Measured on {record['machine']}, torch {record['versions']['torch']}, by "
+            "[benchmarks/transformer.py](../benchmarks/transformer.py).",
+        ]
+    )
 
 
 if __name__ == "__main__":
