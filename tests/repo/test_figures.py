@@ -1,4 +1,4 @@
-"""The figures of the README and of docs/ are those that the benchmarks kept, and say what they were kept on."""
+"""The figures of the README and of docs/ are those that the benchmarks kept, with what they were kept on."""
 
 from __future__ import annotations
 
