@@ -6,7 +6,7 @@ from stn_deploy.stn.constraints import BoundedDisplacement, BoundedPerspective, 
 from stn_deploy.stn.grid_generator import GridGenerator
 from stn_deploy.stn.localisation import (
     AsterLocalisation,
-    ConvLocalisation,
+    ThumbnailLocalisation,
     ConvolutionalLocalisation,
     DepthwiseLocalisation,
     FullyConnectedLocalisation,
@@ -21,7 +21,7 @@ from stn_deploy.stn.spatial_transformer import (
     DepthProjection,
     ParallelSpatialTransformer,
     SpatialTransformer,
-    Transformed,
+    Inspection,
 )
 from stn_deploy.stn.theta_grid_sample import theta_grid_sample
 
@@ -30,7 +30,7 @@ __all__ = [
     "BoundedDisplacement",
     "BoundedPerspective",
     "BoundedScale",
-    "ConvLocalisation",
+    "ThumbnailLocalisation",
     "ConvolutionalLocalisation",
     "DepthProjection",
     "DepthwiseLocalisation",
@@ -41,7 +41,7 @@ __all__ = [
     "ParallelSpatialTransformer",
     "Sampler",
     "SpatialTransformer",
-    "Transformed",
+    "Inspection",
     "picture_transformer",
     "reference_gradients",
     "reference_sample",

@@ -15,7 +15,7 @@ from stn_deploy.geometry import ThinPlateSpline, Transform
 from stn_deploy.pictures import Picture, Transformation, draw_transformations
 from stn_deploy.stn.checks import check_source
 from stn_deploy.stn.grid_generator import GridGenerator
-from stn_deploy.stn.spatial_transformer import ParallelSpatialTransformer, SpatialTransformer, Transformed
+from stn_deploy.stn.spatial_transformer import ParallelSpatialTransformer, SpatialTransformer, Inspection
 
 
 def picture_transformer(
@@ -59,7 +59,7 @@ def picture_transformer(
     shown = source[:limit]
     with _evaluating(transformer), torch.no_grad():
         found = transformer.inspect(shown)
-    done = [found] if isinstance(found, Transformed) else found
+    done = [found] if isinstance(found, Inspection) else found
     rows = [
         [
             _transformation(transformed, transform, item)
@@ -88,7 +88,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _transformation(transformed: Transformed, transform: Transform, item: int) -> Transformation:
+def _transformation(transformed: Inspection, transform: Transform, item: int) -> Transformation:
     output, theta, grid, corners = (_array(tensor[item]) for tensor in transformed)
     points = theta.reshape(-1, 2) if isinstance(transform, ThinPlateSpline) else None
     return Transformation(output=output, grid=grid, corners=corners, control_points=points)

@@ -16,7 +16,7 @@ from stn_deploy.stn.grid_generator import GridGenerator
 from stn_deploy.stn.sampler import Sampler
 
 
-class Transformed(NamedTuple):
+class Inspection(NamedTuple):
     """What a transformer did, for pictures.
 
     output: V, (n, c, h, w). theta: (n, p). grid: (n, h, w, 2), normalised.
@@ -86,7 +86,7 @@ class SpatialTransformer(nn.Module):
         output: Tensor = self.sampler(source, self.grid_generator(self.theta(source)))
         return output
 
-    def inspect(self, source: Tensor) -> Transformed:
+    def inspect(self, source: Tensor) -> Inspection:
         """V of U together with theta, grid and corners."""
         return _inspect(source, self.theta(source), self.grid_generator, self.sampler)
 
@@ -165,7 +165,7 @@ class ParallelSpatialTransformer(nn.Module):
         grids = [generate(theta) for generate, theta in zip(self.grid_generators, thetas, strict=True)]
         return torch.cat([self.sampler(source, grid) for grid in grids], dim=1)
 
-    def inspect(self, source: Tensor) -> list[Transformed]:
+    def inspect(self, source: Tensor) -> list[Inspection]:
         """What each transformer did."""
         return [
             _inspect(source, theta, grid_generator, self.sampler)
@@ -222,8 +222,8 @@ def _check_count(name: str, given: Sequence[object], transforms: Sequence[Transf
         )
 
 
-def _inspect(source: Tensor, theta: Tensor, grid_generator: nn.Module, sampler: Sampler) -> Transformed:
+def _inspect(source: Tensor, theta: Tensor, grid_generator: nn.Module, sampler: Sampler) -> Inspection:
     grid = grid_generator(theta)
     transform: Transform = grid_generator.transform  # type: ignore[assignment]
     corners = source_corners(transform, theta.detach().double().cpu().numpy())
-    return Transformed(sampler(source, grid), theta, grid, torch.tensor(corners, device=theta.device))
+    return Inspection(sampler(source, grid), theta, grid, torch.tensor(corners, device=theta.device))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stn_deploy.artifact import RectifierSpec
 from stn_deploy.errors import ArgumentError, ArtifactError
-from stn_deploy.stn import ConvLocalisation
+from stn_deploy.stn import ThumbnailLocalisation
 from stn_deploy.training.gate import (
     HALF_HEIGHT,
     MIDLINE,
@@ -46,13 +46,13 @@ class TextRectifier(nn.Module):
         """Build an untrained rectifier: it finds the whole image.
 
         Raises:
-            ArtifactError: the spec's localisation settings are not those of `ConvLocalisation`.
+            ArtifactError: the spec's localisation settings are not those of `ThumbnailLocalisation`.
         """
         super().__init__()
         self.spec = spec
         settings: dict[str, Any] = dict(spec.localisation)
         try:
-            self.network = ConvLocalisation(spec.thumbnail_size, 2 * (MIDLINE + HALF_HEIGHT), **settings)
+            self.network = ThumbnailLocalisation(spec.thumbnail_size, 2 * (MIDLINE + HALF_HEIGHT), **settings)
         except (TypeError, ArgumentError) as error:
             raise ArtifactError(
                 f"rectifier spec: localisation settings {settings} do not fit: {error}"

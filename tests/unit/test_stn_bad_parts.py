@@ -24,7 +24,7 @@ from stn_deploy.stn import (
     BoundedDisplacement,
     BoundedPerspective,
     BoundedScale,
-    ConvLocalisation,
+    ThumbnailLocalisation,
     ConvolutionalLocalisation,
     DepthwiseLocalisation,
     FullyConnectedLocalisation,
@@ -215,7 +215,7 @@ def test_a_start_that_is_no_theta_is_refused(start: Any) -> None:
 LAYERS: dict[str, Call] = {
     "no channels": (AsterLocalisation, (0, AFFINE.identity), "channels: expected ... got 0"),
     "fewer than none": (AsterLocalisation, (-3, AFFINE.identity), "channels: expected ... got -3"),
-    "thumbnails": (ConvLocalisation, ((30, 64), 6), "thumbnail_size: expected multiples ... got (30, 64)"),
+    "thumbnails": (ThumbnailLocalisation, ((30, 64), 6), "thumbnail_size: expected multiples ... got (30, 64)"),
 }
 
 
@@ -237,5 +237,5 @@ def test_dense_layers_without_units_are_refused() -> None:
 def test_channels_must_be_as_many_as_strides() -> None:
     message = "channels: expected one for each of the strides (2, 2, 2), got (8, 8)"
     check_refusal(
-        lambda: ConvLocalisation((32, 64), 6, channels=(8, 8), strides=(2, 2, 2)), ArgumentError, message
+        lambda: ThumbnailLocalisation((32, 64), 6, channels=(8, 8), strides=(2, 2, 2)), ArgumentError, message
     )

@@ -10,11 +10,11 @@ from stn_deploy.stn.localisation.classic import (
 )
 from stn_deploy.stn.localisation.start import theta_layer
 from stn_deploy.stn.localisation.text import AsterLocalisation, DepthwiseLocalisation
-from stn_deploy.stn.localisation.thumbnail import ConvLocalisation
+from stn_deploy.stn.localisation.thumbnail import ThumbnailLocalisation
 
 __all__ = [
     "AsterLocalisation",
-    "ConvLocalisation",
+    "ThumbnailLocalisation",
     "ConvolutionalLocalisation",
     "DepthwiseLocalisation",
     "FullyConnectedLocalisation",

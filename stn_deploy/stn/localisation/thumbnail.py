@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stn_deploy.errors import ArgumentError
 
 
-class ConvLocalisation(nn.Module):
+class ThumbnailLocalisation(nn.Module):
     """Small convolutional localisation network for thumbnails of text.
 
     Four 3 x 3 convolutions with batch norm, flattened (the position of the strokes is the answer, so nothing
