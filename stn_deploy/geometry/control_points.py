@@ -36,18 +36,19 @@ def control_point_targets(count: int) -> NDArray[np.float64]:
     return _edge_targets(count)
 
 
-def control_point_lattice(rows: int = 4, columns: int = 4) -> NDArray[np.float64]:
+def control_point_lattice(rows: int = 4, columns: int | None = None) -> NDArray[np.float64]:
     """A regular lattice of control points over V, the outermost on its edges.
 
     Convention: normalised (x, y), row by row, left to right.
     Args:
-        rows, columns: at least 2 each.
+        rows, columns: at least 2 each; as many columns as rows where not given.
     Returns:
         (rows * columns, 2), float64. They are also the identity theta.
     Raises:
         ArgumentError: fewer than 2 rows or columns.
     Source: Jaderberg et al. 2015, section 4.1: thin-plate splines with a 4 x 4 lattice of 16 points.
     """
+    columns = rows if columns is None else columns
     if not (_is_whole(rows) and _is_whole(columns)) or min(rows, columns) < 2:
         raise ArgumentError(
             f"control points: expected at least 2 rows and 2 columns, got {rows!r} and {columns!r}"
@@ -67,7 +68,7 @@ def sloped_control_points(count: int, slope: float = 1.0) -> NDArray[np.float64]
     Returns:
         (K, 2), float64, source positions.
     Raises:
-        ArgumentError: K is odd or below 4.
+        ArgumentError: K is odd or below 4, or a slope that is not finite.
     Source: Baek et al. 2019, What Is Wrong With Scene Text Recognition Model Comparisons?, as published.
     """
     if not np.isfinite(slope):

@@ -65,7 +65,8 @@ def checked_points(points: ArrayLike, name: str = "points", dimensions: int = 2)
         raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {error}") from error
     if array.ndim < 1 or array.shape[-1] != dimensions:
         raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {array.shape}")
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
+    # Half precision cannot tell neighbouring pixels apart.
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def pixels_from_normalised(points: ArrayLike, size: ArrayLike) -> FloatArray:
@@ -97,7 +98,10 @@ def normalised_from_pixels(points: ArrayLike, size: ArrayLike) -> FloatArray:
 
 def _points_and_lengths(points: ArrayLike, size: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The points, and the size in the order of their coordinates, as floats of one type."""
-    extent = np.asarray(size)
+    try:
+        extent = np.asarray(size)
+    except ValueError:  # ragged
+        extent = np.empty(0)
     if extent.ndim < 1 or extent.shape[-1] not in (2, 3):
         raise ArgumentError(f"size: expected (height, width) or (depth, height, width), got {size!r}")
     array = checked_points(points, "points", extent.shape[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from stn_deploy.geometry.convention import checked_points
 from stn_deploy.geometry.transform import checked_theta
 
 _ENTRY = re.compile(r"(?P<sign>-?)(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[a-z]\w*))")
+Number = TypeVar("Number", np.float64, np.bool_)
+
 _TOLERANCE = 1e-6
 _SINGULAR = 1e-13
 
@@ -27,6 +30,8 @@ class MatrixTransform:
 
     The attributes are those of `stn_deploy.geometry.Transform`, and:
         symbols: names of the parameters, in the order of theta.
+        shape: rows and columns.
+        perspectives, scale_weights: see there.
 
     Source: Jaderberg et al. 2015, equations 1 and 2.
     """
@@ -68,6 +73,8 @@ class MatrixTransform:
                 self.expansion[self.symbols.index(symbol), index] = value
             else:
                 self.offset[index] = value
+        self.expansion.setflags(write=False)
+        self.offset.setflags(write=False)
 
     def __repr__(self) -> str:
         return f"MatrixTransform({self.name}: {', '.join(self.symbols)})"
@@ -75,33 +82,29 @@ class MatrixTransform:
     @cached_property
     def identity(self) -> NDArray[np.float64]:
         """(p,), theta of the identity matrix; where fixed numbers rule it out, of the nearest matrix."""
-        theta = self._nearest(np.eye(*self.shape))
-        theta.setflags(write=False)
-        return theta
+        return _read_only(self._nearest(np.eye(*self.shape)))
 
     @cached_property
     def displacements(self) -> NDArray[np.bool_]:
         """(p,), which parameters stand in the last column alone, that is, translate."""
-        last = np.arange(self.offset.size) % self.shape[1] == self.dimensions
-        inside = np.arange(self.offset.size) // self.shape[1] < self.dimensions
-        return np.asarray((self.expansion[:, ~(last & inside)] == 0).all(axis=1), np.bool_)
+        others = self._entries()
+        others[:, : self.dimensions, -1] = 0
+        return _read_only((others == 0).all(axis=(1, 2)))
 
     @cached_property
     def perspectives(self) -> NDArray[np.bool_]:
         """(p,), which parameters stand in the row of the divisor alone; only a projective map has any."""
-        above = np.arange(self.offset.size) // self.shape[1] < self.dimensions
-        return np.asarray((self.expansion[:, above] == 0).all(axis=1), np.bool_)
+        return _read_only((self._entries()[:, : self.dimensions] == 0).all(axis=(1, 2)))
 
     @cached_property
     def scale_weights(self) -> NDArray[np.float64]:
-        """(p,): the mean scale of a matrix is ``sqrt(scale_weights @ theta**2)``.
+        """(p,): ``sqrt(scale_weights @ theta**2)`` is the mean scale, as far as theta has a say in it.
 
-        It is the root of the mean squared singular value of the part that acts on x and y (and z): s for
-        attention, |(a, b)| for a similarity.
+        It is the root of the mean squared singular value of the part that acts on x and y (and z), without
+        fixed numbers and perspective: s for attention, the length of (a, b) for a similarity.
         """
-        index = np.arange(self.offset.size)
-        linear = (index // self.shape[1] < self.dimensions) & (index % self.shape[1] < self.dimensions)
-        return np.asarray((self.expansion[:, linear] ** 2).sum(axis=1) / self.dimensions, np.float64)
+        linear = self._entries()[:, : self.dimensions, : self.dimensions]
+        return _read_only((linear**2).sum(axis=(1, 2)) / self.dimensions)
 
     def basis(self, points: ArrayLike) -> NDArray[np.float64]:
         """(P, dimensions + 1), float64: x, y, 1 or x, y, z, 1 of target points (P, dimensions)."""
@@ -110,22 +113,38 @@ class MatrixTransform:
         return np.concatenate([target, np.ones((len(target), 1))], axis=1)
 
     def matrix(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The matrices (..., rows, columns) of theta (..., p), as printed. Source: equation 1, A_theta."""
+        """The matrices of thetas, as printed.
+
+        Args:
+            theta: (..., p).
+        Returns:
+            (..., rows, columns), float64.
+        Raises:
+            ShapeError: another last dimension.
+        Source: Jaderberg et al. 2015, equation 1, A_theta.
+        """
         values = checked_theta(self, theta)
         flat = values @ self.expansion + self.offset
         return np.asarray(flat.reshape(*values.shape[:-1], *self.shape), np.float64)
 
     def theta(self, matrix: ArrayLike) -> NDArray[np.float64]:
-        """theta (..., p) of matrices (..., rows, columns); the inverse of `matrix`.
+        """The thetas of matrices; the inverse of `matrix`.
 
-        A projective matrix may come at any scale.
+        Args:
+            matrix: (..., rows, columns); a projective one at any scale.
+        Returns:
+            (..., p), float64.
         Raises:
             ShapeError: a matrix of another shape.
             ArgumentError: one that is not of this family.
         """
-        array = np.asarray(matrix, np.float64)
+        rows, columns = self.shape
+        try:
+            array = np.asarray(matrix, np.float64)
+        except (RuntimeError, TypeError, ValueError) as error:  # RuntimeError: a tensor with gradient
+            raise ShapeError(f"matrix: expected (..., {rows}, {columns}), got {error}") from error
         if array.shape[-2:] != self.shape:
-            raise ShapeError(f"matrix: expected (..., {self.shape[0]}, {self.shape[1]}), got {array.shape}")
+            raise ShapeError(f"matrix: expected (..., {rows}, {columns}), got {array.shape}")
         if self.homogeneous:
             with np.errstate(divide="ignore", invalid="ignore"):
                 array = array / array[..., -1:, -1:]
@@ -136,8 +155,12 @@ class MatrixTransform:
         return found
 
     def inverse(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """theta (..., p) of the maps from source back to target.
+        """Theta of the map from source back to target.
 
+        Args:
+            theta: (..., p).
+        Returns:
+            (..., p), float64.
         Raises:
             ArgumentError: a theta that collapses the plane, or whose inverse is not of this family.
         """
@@ -147,9 +170,13 @@ class MatrixTransform:
         return self.theta(np.linalg.inv(square)[..., : self.shape[0], :])
 
     def compose(self, outer: ArrayLike, inner: ArrayLike) -> NDArray[np.float64]:
-        """theta (..., p) of the map that applies ``inner`` to a target point and ``outer`` to the result.
+        """Theta of the map that applies ``inner`` to a target point and ``outer`` to the result.
 
         A transformer with ``outer`` followed by one with ``inner`` samples as one with the composed theta.
+        Args:
+            outer, inner: (..., p), of shapes that broadcast.
+        Returns:
+            (..., p), float64.
         Raises:
             ArgumentError: the result is not of this family.
         """
@@ -163,10 +190,19 @@ class MatrixTransform:
         last = np.broadcast_to(np.eye(self.dimensions + 1)[-1:], (*matrix.shape[:-2], 1, self.shape[1]))
         return np.concatenate([matrix, last], axis=-2)
 
+    def _entries(self) -> NDArray[np.float64]:
+        """(p, rows, columns): how much of each parameter stands in each entry; a copy."""
+        return self.expansion.reshape(-1, *self.shape).copy()
+
     def _nearest(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Least squares; each parameter is the mean of the entries in which it stands."""
         flat = matrix.reshape(*matrix.shape[:-2], self.offset.size) - self.offset
         return np.asarray(flat @ self.expansion.T / (self.expansion**2).sum(axis=1), np.float64)
+
+
+def _read_only(array: NDArray[Number]) -> NDArray[Number]:
+    array.setflags(write=False)
+    return array
 
 
 def _invertible(square: NDArray[np.float64]) -> bool:

@@ -103,6 +103,8 @@ class ThinPlateSpline:
         self.identity: NDArray[np.float64] = targets.reshape(-1)
         self.offset = np.zeros(targets.size)
         self.displacements = np.ones(targets.size, np.bool_)
+        for constant in (self.offset, self.displacements):
+            constant.setflags(write=False)
 
     @classmethod
     def on_edges(cls, count: int = 20, *, kernel_aspect: float = 1.0) -> ThinPlateSpline:
@@ -115,14 +117,18 @@ class ThinPlateSpline:
         return cls(control_point_targets(count), kernel_aspect=kernel_aspect)
 
     @classmethod
-    def on_lattice(cls, rows: int = 4, columns: int = 4) -> ThinPlateSpline:
-        """A regular lattice of control points over V; 4 x 4 is the paper's.
+    def on_lattice(
+        cls, rows: int = 4, columns: int | None = None, *, kernel_aspect: float = 1.0
+    ) -> ThinPlateSpline:
+        """A regular lattice of control points over V, row by row from the top left; 4 x 4 is the paper's.
+
+        As many columns as rows where not given.
 
         Raises:
             ArgumentError: fewer than 2 rows or columns.
         Source: Jaderberg et al. 2015, section 4.1.
         """
-        return cls(control_point_lattice(rows, columns))
+        return cls(control_point_lattice(rows, columns), kernel_aspect=kernel_aspect)
 
     def __repr__(self) -> str:
         return f"ThinPlateSpline({len(self.control_targets)} control points)"
@@ -132,7 +138,9 @@ class ThinPlateSpline:
         """(2 K, 2 K): sorts x0, y0, x1, y1, ... into all x and then all y."""
         count = len(self.control_targets)
         order = np.arange(2 * count).reshape(count, 2).T.reshape(-1)
-        return np.asarray(np.eye(2 * count)[:, order], np.float64)
+        expansion = np.asarray(np.eye(2 * count)[:, order], np.float64)
+        expansion.setflags(write=False)
+        return expansion
 
     def basis(self, points: ArrayLike) -> NDArray[np.float64]:
         """(P, K), float64: `thin_plate_basis` of target points (P, 2)."""

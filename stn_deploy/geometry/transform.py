@@ -72,7 +72,12 @@ def checked_theta(transform: Transform, theta: ArrayLike) -> NDArray[np.float64]
     Raises:
         ShapeError: the last dimension is not the number of parameters.
     """
-    array = np.asarray(theta, np.float64)
+    try:
+        array = np.asarray(theta, np.float64)
+    except (RuntimeError, TypeError, ValueError) as error:  # RuntimeError: a tensor that needs a gradient
+        raise ShapeError(
+            f"theta: expected (..., {transform.parameters}) for {transform.name}, got {error}"
+        ) from error
     if array.ndim < 1 or array.shape[-1] != transform.parameters:
         raise ShapeError(
             f"theta: expected (..., {transform.parameters}) for {transform.name}, got {array.shape}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.geometry import normalised_from_pixels, pixels_from_normalised
 from stn_deploy.pictures.drawing import (
     BOX,
     POINT,
@@ -26,7 +27,7 @@ from stn_deploy.pictures.layout import fit, tabulate
 _CELL = (256, 420)
 _MARGIN, _FRAME = 20, 4
 _FARTHEST = 2.0  # normalised: up to there the margin of U grows
-_BACKGROUND = (215, 215, 215)
+_BACKGROUND, _PAPER = (215, 215, 215), (255, 255, 255)
 _COLOURS: tuple[Colour, ...] = (
     *(BOX, (235, 190, 70), (120, 220, 80), (200, 110, 230)),
     *((60, 220, 240), (60, 60, 230), (250, 100, 90), (70, 110, 160)),
@@ -85,9 +86,9 @@ def draw_transformations(
             f"got {len(sources)} and {[len(row) for row in transformations]}"
         )
     count = len(transformations[0])
-    reach = np.max([_reach(done) for row in transformations for done in row], axis=0)
+    beyond = np.max([_beyond(done) for row in transformations for done in row], axis=0)
     rows = [
-        _draw_row(source, row, channel_order, reach)
+        _draw_row(source, row, channel_order, beyond)
         for source, row in zip(sources, transformations, strict=True)
     ]
     return tabulate(rows, ["U", *(["V"] if count == 1 else (f"V {index + 1}" for index in range(count)))])
@@ -122,46 +123,59 @@ def _draw_row(
     source: NDArray[Any],
     transformations: Sequence[Transformation],
     channel_order: str,
-    reach: NDArray[np.float64],
+    beyond: NDArray[np.float64],
 ) -> list[Picture]:
     panel = fit(image_from_channels(source, channel_order=channel_order), _CELL, pixels=True)
     size = np.array(panel.shape[1::-1])
-    margin = np.ceil((reach - 1) / 2 * size).astype(int) + _MARGIN
-    seen = _bordered(panel, margin[1], margin[0], _BACKGROUND)
-    within = size / (size + 2 * margin)
+    before, after = np.ceil(beyond / 2 * size).astype(int) + _MARGIN
+    seen = _bordered(panel, (before[1], after[1], before[0], after[0]), _BACKGROUND)
+
+    def placed(points: NDArray[Any]) -> NDArray[np.float64]:
+        """Points of U as points of the picture, which has a margin."""
+        pixels = pixels_from_normalised(np.asarray(points, np.float64), tuple(size[::-1])) + before
+        return np.asarray(normalised_from_pixels(pixels, seen.shape[:2]), np.float64)
+
     cells = []
     for index, done in enumerate(transformations):
         colour = _colour(index)
-        seen = _draw_source(seen, done, within, colour, alone=len(transformations) == 1)
+        seen = _draw_source(seen, done, placed, colour, alone=len(transformations) == 1)
         output = image_from_channels(done.output, like=source, channel_order=channel_order)
-        cells.append(_bordered(fit(output, _CELL, pixels=True), _FRAME, _FRAME, colour))
+        framed = _bordered(fit(output, _CELL, pixels=True), (_FRAME,) * 4, colour)
+        above = max(0, len(seen) - len(framed)) // 2
+        cells.append(_bordered(framed, (above, 0, 0, 0), _PAPER))
     return [seen, *cells]
 
 
-def _bordered(picture: Picture, vertical: int, horizontal: int, colour: Colour) -> Picture:
-    edges = (vertical, vertical, horizontal, horizontal)
-    return np.asarray(cv2.copyMakeBorder(picture, *edges, cv2.BORDER_CONSTANT, value=colour), np.uint8)
+def _bordered(picture: Picture, edges: tuple[int, ...], colour: Colour) -> Picture:
+    """A picture with a border: above, below, left and right."""
+    top, bottom, left, right = (int(edge) for edge in edges)
+    done = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour)
+    return np.asarray(done, np.uint8)
 
 
-def _reach(done: Transformation) -> NDArray[np.float64]:
-    """(2,), how far from the middle of U the drawing goes, x and y; at least to the border, and bounded."""
+def _beyond(done: Transformation) -> NDArray[np.float64]:
+    """How far the drawing goes beyond U: (left, top) and (right, bottom), normalised, bounded."""
     marks = done.corners if done.control_points is None else done.control_points
-    distance = np.abs(np.asarray(marks, np.float64)).reshape(-1, 2)
-    bounded = np.where(np.isfinite(distance), distance, 1).clip(1, _FARTHEST)
-    return np.asarray(bounded.max(axis=0), np.float64)
+    points = np.asarray(marks, np.float64).reshape(-1, 2)
+    known = np.where(np.isfinite(points), points, 0).clip(-_FARTHEST, _FARTHEST)
+    return np.stack([-1 - known.min(axis=0), known.max(axis=0) - 1]).clip(min=0)
 
 
 def _draw_source(
-    picture: Picture, done: Transformation, within: NDArray[np.float64], colour: Colour, *, alone: bool
+    picture: Picture,
+    done: Transformation,
+    placed: Callable[[NDArray[Any]], NDArray[np.float64]],
+    colour: Colour,
+    *,
+    alone: bool,
 ) -> Picture:
-    """U with one transformation drawn on it; ``within`` brings coordinates of U to those of the picture."""
-    grid, corners = np.asarray(done.grid, np.float64) * within, np.asarray(done.corners, np.float64) * within
+    """U with one transformation drawn on it; ``placed`` brings points of U to those of the picture."""
+    grid, corners = placed(done.grid), placed(done.corners)
     if done.control_points is None:
         lined = draw_grid(picture, grid, outline=None) if alone else picture
         return draw_box(lined, corners, colour=colour)
     lined = draw_grid(picture, grid, lines=(8, 12) if alone else (1, 1), outline=colour)
-    points = np.asarray(done.control_points, np.float64) * within
-    return draw_control_points(lined, points, colour=POINT if alone else colour)
+    return draw_control_points(lined, placed(done.control_points), colour=POINT if alone else colour)
 
 
 def _check_shape(name: str, array: NDArray[Any], wanted: tuple[int | str, ...]) -> None:

@@ -6,12 +6,12 @@ from stn_deploy.stn.constraints import BoundedDisplacement, BoundedPerspective, 
 from stn_deploy.stn.grid_generator import GridGenerator
 from stn_deploy.stn.localisation import (
     AsterLocalisation,
-    ThumbnailLocalisation,
     ConvolutionalLocalisation,
     DepthwiseLocalisation,
     FullyConnectedLocalisation,
     LeNetLocalisation,
     MultiScaleLocalisation,
+    ThumbnailLocalisation,
     theta_layer,
 )
 from stn_deploy.stn.pictures import picture_transformer
@@ -19,9 +19,9 @@ from stn_deploy.stn.reference import reference_gradients, reference_sample
 from stn_deploy.stn.sampler import Sampler, sample
 from stn_deploy.stn.spatial_transformer import (
     DepthProjection,
+    Inspection,
     ParallelSpatialTransformer,
     SpatialTransformer,
-    Inspection,
 )
 from stn_deploy.stn.theta_grid_sample import theta_grid_sample
 
@@ -30,18 +30,18 @@ __all__ = [
     "BoundedDisplacement",
     "BoundedPerspective",
     "BoundedScale",
-    "ThumbnailLocalisation",
     "ConvolutionalLocalisation",
     "DepthProjection",
     "DepthwiseLocalisation",
     "FullyConnectedLocalisation",
     "GridGenerator",
+    "Inspection",
     "LeNetLocalisation",
     "MultiScaleLocalisation",
     "ParallelSpatialTransformer",
     "Sampler",
     "SpatialTransformer",
-    "Inspection",
+    "ThumbnailLocalisation",
     "picture_transformer",
     "reference_gradients",
     "reference_sample",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import numpy as np
-import torch
-from torch import Tensor, bfloat16, dtype, float16, float32, float64
+from torch import Tensor, bfloat16, float16, float32, float64
 
 from stn_deploy.errors import ArgumentError, ShapeError
 
@@ -79,10 +76,11 @@ def check_theta(theta: Tensor, parameters: int, name: str, constant: Tensor) -> 
     """
     check_tensor("theta", theta)
     if theta.ndim != 2 or theta.shape[1] != parameters:
-        hint = "; flatten it with theta.flatten(1)" if theta.ndim == 3 else ""
+        hints = {3: "; flatten it with theta.flatten(1)", 1: "; add the batch dimension with theta[None]"}
+        hint = hints.get(theta.ndim, "; as many numbers must come from the localisation network")
         raise ShapeError(f"theta: expected (n, {parameters}) for {name}, got {tuple(theta.shape)}{hint}")
     check_device("theta", theta, constant, "the grid generator")
-    if not fits(theta.dtype, constant.dtype):
+    if theta.dtype not in (constant.dtype, float16, bfloat16):
         raise ArgumentError(
             f"theta: expected {constant.dtype} like the grid generator, got {theta.dtype}; "
             "call .float() or .double() on either"
@@ -113,12 +111,6 @@ def check_transform(name: str, given: object) -> None:
         )
 
 
-def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
-    """A context in which arithmetic on the tensor's device keeps its type."""
-    kind = tensor.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
-
-
 def check_device(name: str, tensor: Tensor, other: Tensor, other_name: str) -> None:
     """Refuse a tensor on another device.
 
@@ -129,8 +121,3 @@ def check_device(name: str, tensor: Tensor, other: Tensor, other_name: str) -> N
         raise ArgumentError(
             f"{name}: expected a tensor on {other.device} like {other_name}, got one on {tensor.device}"
         )
-
-
-def fits(given: dtype, wanted: dtype) -> bool:
-    """Whether ``given`` is ``wanted`` or a half precision, which widens to it without loss."""
-    return given in (wanted, float16, bfloat16)

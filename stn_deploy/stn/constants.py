@@ -13,8 +13,8 @@ from torch import Tensor, nn
 class Constants(nn.Module):
     """Named float64 arrays as tensors that move with the module they belong to and are not saved with it.
 
-    They are float32, float64 after ``.double()``, and never less: ``.half()`` is for networks; positions in
-    half precision would be off by up to 0.1 pixel.
+    They are float32, float64 after ``.double()``, and never less: ``.half()`` is for networks, see
+    `stn_deploy.stn.precision`.
     """
 
     def __init__(self, values: Mapping[str, NDArray[np.float64]]) -> None:

@@ -1,7 +1,7 @@
 """Constraints on theta, as modules theta -> theta: an unconstrained theta explodes early in training.
 
-Each is smooth, leaves the identity where it is and hardly changes what is close to it; ``nn.Sequential`` puts
-several one after another.
+Each is smooth, leaves the identity where it is and hardly changes what is close to it; any other theta, also
+one at which a network starts, comes out nearer to the identity. ``nn.Sequential`` joins several.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class BoundedDisplacement(nn.Module):
         """For one transform.
 
         Args:
+            transform: of the theta, with entries that only move points.
             limit: largest displacement of each coordinate, normalised: 2 is the whole width or height.
         Raises:
-            ArgumentError: a limit not above 0, or a transform in which nothing but other things moves points.
+            ArgumentError: a limit not above 0, or a transform without such entries.
         """
         super().__init__()
         self.bounded = _BoundedEntries(transform, transform.displacements, limit, "displacement")
@@ -51,16 +52,25 @@ class BoundedPerspective(nn.Module):
         """For one transform.
 
         Args:
-            limit: in (0, 1); at 0.5 one corner of V is magnified at most three times as much as another.
+            transform: a projective one, whose divisor row holds 0 or parameters that stand nowhere else.
+            limit: in (0, 1); at 0.5 the divisor of one corner of V is at most three times that of another.
         Raises:
-            ArgumentError: a limit out of its range, or a transform without perspective.
+            ArgumentError: a limit out of its range, or a transform without perspective or with another row.
         """
         super().__init__()
         if not 0 < limit < 1:
             raise ArgumentError(f"limit: expected a number in (0, 1), got {limit}")
         entries = _matrix("BoundedPerspective", transform).perspectives
-        share = limit / max(int(entries.sum()), 1)
-        self.bounded = _BoundedEntries(transform, entries, share, "perspective")
+        if not entries.any():
+            raise ArgumentError(f"transform: expected one with perspective, got {transform!r}")
+        fixed = transform.offset.reshape(transform.shape)[-1, :-1]
+        divisor = np.abs(transform.expansion.reshape(-1, *transform.shape)[:, -1, :-1])
+        if fixed.any() or divisor[~entries].any():
+            raise ArgumentError(
+                "transform: expected a divisor row of 0 and parameters that stand nowhere else, "
+                f"got {transform!r}"
+            )
+        self.bounded = _BoundedEntries(transform, entries, limit / divisor.sum(), "perspective")
 
     def forward(self, theta: Tensor) -> Tensor:
         """theta (n, p), bounded."""
@@ -80,6 +90,7 @@ class BoundedScale(nn.Module):
         """For one transform.
 
         Args:
+            transform: a matrix transform with a scale among its parameters.
             lowest: in (0, 1): how far V may zoom in; 0.5 is half the width of U.
             highest: above 1: how far V may zoom out.
         Raises:
@@ -91,15 +102,14 @@ class BoundedScale(nn.Module):
                 f"lowest, highest: expected 0 < lowest < 1 < highest, got {lowest} and {highest}"
             )
         self.transform = _matrix("BoundedScale", transform)
-        if not transform.scale_weights.any():
+        # Measured on the entries that may change, so that the identity has a mean scale of 1.
+        share = float(transform.scale_weights @ transform.identity**2)
+        if not share:
             raise ArgumentError(
                 f"transform: expected one with a scale among its parameters, got {transform!r}"
             )
         self.limits = (-math.log(lowest), math.log(highest))
-        # Measured on the entries that may change, so that the identity has a mean scale of 1.
-        share = transform.scale_weights @ transform.identity**2
-        weights = transform.scale_weights / (share or 1)
-        self.constants = Constants({"weights": weights})
+        self.constants = Constants({"weights": transform.scale_weights / share})
 
     def forward(self, theta: Tensor) -> Tensor:
         """theta (n, p), bounded."""

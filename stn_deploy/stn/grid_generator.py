@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from stn_deploy.geometry import Transform, checked_extent, target_points
-from stn_deploy.stn.checks import check_theta, check_transform, without_autocast
+from stn_deploy.stn.checks import check_theta, check_transform
 from stn_deploy.stn.constants import Constants
+from stn_deploy.stn.precision import exact_product, without_autocast
 
 
 class GridGenerator(nn.Module):
@@ -17,7 +17,7 @@ class GridGenerator(nn.Module):
 
     Convention: normalised (x, y) or (x, y, z) over pixel edges; theta maps target to source.
     The grid is computed in float32, in float64 after ``.double()``, and never below, neither under autocast
-    nor after ``.half()``: in half precision the positions would be off by up to 0.1 pixel.
+    nor after ``.half()``; see `stn_deploy.stn.precision`.
 
     Attributes:
         transform: the family of maps.
@@ -69,7 +69,7 @@ class GridGenerator(nn.Module):
         check_theta(theta, self.transform.parameters, self.transform.name, self.basis)
         with without_autocast(theta):
             wide = theta.to(self.basis.dtype)
-            expanded = _product(wide, self.constants.get_buffer("expansion"))
+            expanded = exact_product(wide, self.constants.get_buffer("expansion"))
             flat = expanded + self.constants.get_buffer("offset")
         return flat.reshape(theta.shape[0], self.rows, self.basis.shape[1])
 
@@ -84,29 +84,13 @@ class GridGenerator(nn.Module):
             ShapeError, ArgumentError: theta has another shape, type or device.
         """
         coefficients = self.coefficients(theta)
-        # One product for the whole batch, x and y in planes: twenty times as fast as a product per item.
+        # One product for the whole batch, x and y in planes: several times as fast as a product per item.
         rows = coefficients.reshape(-1, self.basis.shape[1])
         with without_autocast(theta):
-            planes = _product(rows, self.basis.T).reshape(theta.shape[0], self.rows, *self.output_size)
+            planes = exact_product(rows, self.basis.T).reshape(theta.shape[0], self.rows, *self.output_size)
         if self.transform.homogeneous:
             planes = _divide(planes)
         return planes.movedim(1, -1)
-
-
-def _product(rows: Tensor, columns: Tensor) -> Tensor:
-    """(m, K) times (K, P), exact in the type of ``rows``."""
-    if rows.dtype == torch.float32 and _float32_is_reduced():
-        return (rows.double() @ columns.double()).float()
-    return rows @ columns
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _float32_is_reduced() -> bool:
-    """Whether products of float32 run in TF32 or bfloat16, which would move points by pixels."""
-    try:
-        return torch.get_float32_matmul_precision() != "highest"
-    except RuntimeError:  # backends have settings of their own, which this one cannot say
-        return True
 
 
 def _divide(planes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import ThinPlateSpline, Transform
-from stn_deploy.pictures import Picture, Transformation, draw_transformations
 from stn_deploy.stn.checks import check_source
 from stn_deploy.stn.grid_generator import GridGenerator
-from stn_deploy.stn.spatial_transformer import ParallelSpatialTransformer, SpatialTransformer, Inspection
+from stn_deploy.stn.spatial_transformer import Inspection, ParallelSpatialTransformer, SpatialTransformer
+
+if TYPE_CHECKING:
+    from stn_deploy.pictures import Picture
 
 
 def picture_transformer(
@@ -40,6 +42,9 @@ def picture_transformer(
         ArgumentError: another module, a transformer for volumes, or a limit below 1.
         ShapeError: no image, or a source of another shape.
     """
+    # Here, because whoever only trains needs no OpenCV.
+    from stn_deploy.pictures import Transformation, draw_transformations
+
     if not isinstance(transformer, (SpatialTransformer, ParallelSpatialTransformer)):
         raise ArgumentError(
             "transformer: expected a SpatialTransformer or a ParallelSpatialTransformer, "
@@ -51,22 +56,20 @@ def picture_transformer(
             f"transformer: expected one for images, got one for volumes ({transforms[0].name}); draw slices "
             "of U and of V: stn_deploy.pictures.image_from_channels(volume[:, depth])"
         )
-    if limit < 1:
-        raise ArgumentError(f"limit: expected at least 1, got {limit}")
+    if limit < 1 or limit != int(limit):
+        raise ArgumentError(f"limit: expected a whole number of at least 1, got {limit!r}")
     check_source(source)
     if not len(source):
         raise ShapeError(f"source: expected at least one image, got {tuple(source.shape)}")
-    shown = source[:limit]
+    shown = source[: int(limit)]
     with _evaluating(transformer), torch.no_grad():
         found = transformer.inspect(shown)
     done = [found] if isinstance(found, Inspection) else found
-    rows = [
-        [
-            _transformation(transformed, transform, item)
-            for transformed, transform in zip(done, transforms, strict=True)
-        ]
-        for item in range(len(shown))
-    ]
+    rows: list[list[Transformation]] = [[] for _ in shown]
+    for inspection, transform in zip(done, transforms, strict=True):
+        for row, (output, theta, grid, corners) in zip(rows, _items(inspection), strict=True):
+            points = theta.reshape(-1, 2) if isinstance(transform, ThinPlateSpline) else None
+            row.append(Transformation(output=output, grid=grid, corners=corners, control_points=points))
     return draw_transformations([_array(image) for image in shown], rows, channel_order=channel_order)
 
 
@@ -88,11 +91,10 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _transformation(transformed: Inspection, transform: Transform, item: int) -> Transformation:
-    output, theta, grid, corners = (_array(tensor[item]) for tensor in transformed)
-    points = theta.reshape(-1, 2) if isinstance(transform, ThinPlateSpline) else None
-    return Transformation(output=output, grid=grid, corners=corners, control_points=points)
+def _items(inspection: Inspection) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Output, theta, grid and corners of each image."""
+    return zip(*(_array(tensor) for tensor in inspection), strict=True)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    return tensor.detach().double().cpu().numpy()
+    return tensor.detach().cpu().double().numpy()

@@ -42,7 +42,8 @@ def linear_slope(distance: Array) -> Array:
     """Equation 7: +1 within a pixel to the left of m, -1 within a pixel to its right. ``distance``: x - m.
 
     Where x is whole the kernel has a kink. The equation as printed then counts one pixel alone, which is the
-    slope of neither side; here, as in the implementations, it is the slope to the right.
+    slope of neither side; here, as in torch, it is the slope to the right. (On the first pixel centre of U
+    with border or reflection padding torch says 0, the slope to the left.)
     """
     rising = (distance >= -1) & (distance < 0)
     falling = (distance >= 0) & (distance < 1)

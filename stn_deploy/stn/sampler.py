@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.errors import ShapeError
-from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_grid, check_source, without_autocast
+from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_grid, check_source
+from stn_deploy.stn.precision import without_autocast
 
 # A million images away: beyond it a position would overflow on its way to pixels.
 _FAR = 1e6
@@ -30,13 +31,14 @@ def sample(
         mode: nearest, bilinear or bicubic; nearest or trilinear for volumes. ``nearest`` is the paper's: the
             pixel whose area holds the point, at a tie the later one (torch's takes the even one).
         padding: what lies outside U: border (its last pixel), zeros or reflection.
-        antialias: where U is more than twice as large as V (for nearest: larger than V), average as many
-            samples within each pixel of V as it takes to skip no pixel of U; that takes as long as sampling
-            all of U.
+        antialias: where an axis of U is more than twice as long as that of V (for nearest: longer), average
+            samples within each pixel of V, in number as many as U has pixels for each of V along that axis.
+            No pixel of U is skipped where V shows no more than U and does not lie on its side.
     Returns:
         V, (n, c, h, w) or (n, c, d, h, w), in the type of ``source``.
     Raises:
-        ShapeError: a tensor of another rank or without pixels, batches that differ.
+        ShapeError: a tensor of another rank or without pixels, batches that differ; with antialias, a V of
+            one pixel along an axis that is reduced.
         ArgumentError: an unknown mode or padding; whole numbers; types or devices that do not go together.
     Source: Jaderberg et al. 2015, equation 3; nearest is equation 4, bilinear equation 5. Bicubic: Keys 1981,
     Cubic Convolution Interpolation, with a = -0.75.
@@ -59,7 +61,14 @@ class Sampler(nn.Module):
     """`sample` as a module, with its mode, padding and antialias."""
 
     def __init__(self, mode: str = "bilinear", padding: str = "border", *, antialias: bool = False) -> None:
+        """See `sample` for the arguments.
+
+        Raises:
+            ArgumentError: an unknown mode or padding, or an antialias that is not a bool.
+        """
         super().__init__()
+        if not isinstance(antialias, bool):
+            raise ArgumentError(f"antialias: expected True or False, got {antialias!r}")
         check_choice("mode", mode, tuple(dict.fromkeys(MODES[2] + MODES[3])))
         check_choice("padding", padding, PADDINGS)
         self.mode = mode
@@ -97,16 +106,24 @@ def _is_tame(grid: Tensor) -> bool:
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if traced or type(grid) is not Tensor or grid.device.type != "cpu" or not grid.numel():
         return False
-    if torch._C._functorch.is_functorch_wrapped_tensor(grid):  # under vmap
+    if _is_wrapped(grid):
         return False
     low, high = torch.aminmax(grid.detach().movedim(-1, 1))  # in the order in which the generator wrote it
     return bool((low > -_FAR) & (high < _FAR))
 
 
+def _is_wrapped(grid: Tensor) -> bool:
+    """Whether torch.func looks through the grid: under vmap it has no extremes. Torch tells it in private."""
+    functorch = getattr(torch._C, "_functorch", None)
+    tell = getattr(functorch, "is_functorch_wrapped_tensor", None)
+    return tell is None or bool(tell(grid))
+
+
 def _pixel_centres(grid: Tensor, source: Tensor) -> Tensor:
     """Centre of the pixel in which each position lies: floor(x + 0.5) of equation 4, without a gradient."""
-    sizes = torch.tensor(source.shape[:1:-1], dtype=grid.dtype, device=grid.device)
-    return (torch.floor((grid + 1) * (sizes / 2)) * 2 + 1) / sizes - 1
+    coordinates = zip(grid.unbind(dim=-1), reversed(source.shape[2:]), strict=True)
+    centres = [(torch.floor((value + 1) * (size / 2)) * 2 + 1) / size - 1 for value, size in coordinates]
+    return torch.stack(centres, dim=-1)
 
 
 def _mean_within_pixels(source: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
@@ -130,7 +147,7 @@ def _step(grid: Tensor, axis: int) -> Tensor:
     """How far the position moves from one pixel of V to the next: the mean of the steps to both sides."""
     if grid.shape[axis] < 2:
         raise ShapeError(
-            f"grid: expected at least 2 pixels in each direction for antialias, got {tuple(grid.shape)}"
+            f"grid: expected at least 2 pixels along dimension {axis} for antialias, got {tuple(grid.shape)}"
         )
     steps = grid.diff(dim=axis)
     # A neighbour without a position says nothing of this pixel's step, nor has the outermost pixel one.

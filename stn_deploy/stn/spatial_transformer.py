@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ class Inspection(NamedTuple):
     """What a transformer did, for pictures.
 
     output: V, (n, c, h, w). theta: (n, p). grid: (n, h, w, 2), normalised.
-    corners: (n, 4, 2), float64, where the corners of V lie in U, clockwise from the top left; normalised.
+    corners: (n, 4, 2), where the corners of V lie in U, clockwise from the top left; normalised.
     Of volumes (n, c, d, h, w), (n, d, h, w, 3) and (n, 8, 3).
     """
 
@@ -65,7 +65,9 @@ class SpatialTransformer(nn.Module):
         """
         super().__init__()
         _check_parts(sampler, transform)
-        _check_localisation(localisation)
+        _check_module("localisation", localisation)
+        if constraint is not None:
+            _check_module("constraint", constraint)
         self.localisation = localisation
         self.constraint = constraint if constraint is not None else nn.Identity()
         self.grid_generator = GridGenerator(transform, output_size)
@@ -74,8 +76,7 @@ class SpatialTransformer(nn.Module):
     def theta(self, source: Tensor) -> Tensor:
         """theta (n, p) that the localisation network, and the constraint after it, make of U."""
         _check_dimensions(source, self.grid_generator)
-        theta: Tensor = self.constraint(self.localisation(source))
-        return theta
+        return _constrained(self.localisation(source), self.constraint, source)
 
     def forward(self, source: Tensor) -> Tensor:
         """V (n, c, h, w) of U (n, c, H, W); volumes alike.
@@ -123,14 +124,24 @@ class ParallelSpatialTransformer(nn.Module):
             raise ArgumentError(f"transforms: expected a list of at least one, got {transforms!r}")
         for transform in transforms:
             _check_parts(sampler, transform)
-        self.shared = not isinstance(localisation, Sequence)
-        networks = list(localisation) if isinstance(localisation, Sequence) else [localisation]
+        several = isinstance(localisation, (Sequence, nn.ModuleList))
+        networks = (
+            list(localisation) if isinstance(localisation, (Sequence, nn.ModuleList)) else [localisation]
+        )
+        self.shared = not several
         if not self.shared:
             _check_count("localisation", networks, transforms)
         for network in networks:
-            _check_localisation(network)
+            _check_module("localisation", network)
+        if constraints is not None and not isinstance(constraints, (Sequence, nn.ModuleList)):
+            raise ArgumentError(
+                f"constraints: expected a list with a module or None for each transform, got {constraints!r}"
+            )
         chosen = [None] * len(transforms) if constraints is None else list(constraints)
         _check_count("constraints", chosen, transforms)
+        for module in chosen:
+            if module is not None:
+                _check_module("constraints", module)
         self.localisations = nn.ModuleList(networks)
         self.constraints = nn.ModuleList(nn.Identity() if module is None else module for module in chosen)
         # Transformers of one kind share the constants of their grids.
@@ -141,7 +152,7 @@ class ParallelSpatialTransformer(nn.Module):
 
     def thetas(self, source: Tensor) -> list[Tensor]:
         """theta (n, p) of each transformer."""
-        _check_dimensions(source, self.grid_generators[0])
+        _check_dimensions(source, cast(GridGenerator, self.grid_generators[0]))
         if self.shared:
             joined = self.localisations[0](source)
             check_tensor("localisation", joined)
@@ -153,7 +164,8 @@ class ParallelSpatialTransformer(nn.Module):
             found = joined.split(self.parameter_counts, dim=1)
         else:
             found = [network(source) for network in self.localisations]
-        return [constraint(theta) for constraint, theta in zip(self.constraints, found, strict=True)]
+        pairs = zip(self.constraints, found, strict=True)
+        return [_constrained(theta, constraint, source) for constraint, theta in pairs]
 
     def forward(self, source: Tensor) -> Tensor:
         """V (n, transformers * c, h, w) of U (n, c, H, W); volumes alike.
@@ -168,7 +180,7 @@ class ParallelSpatialTransformer(nn.Module):
     def inspect(self, source: Tensor) -> list[Inspection]:
         """What each transformer did."""
         return [
-            _inspect(source, theta, grid_generator, self.sampler)
+            _inspect(source, theta, cast(GridGenerator, grid_generator), self.sampler)
             for theta, grid_generator in zip(self.thetas(source), self.grid_generators, strict=True)
         ]
 
@@ -185,14 +197,27 @@ class DepthProjection(nn.Module):
         Raises:
             ShapeError: another rank.
         """
+        check_tensor("volume", volume)
         if volume.ndim != 5:
             raise ShapeError(f"volume: expected (n, c, d, h, w), got {tuple(volume.shape)}")
         return volume.sum(dim=2)
 
 
-def _check_localisation(localisation: object) -> None:
-    if not isinstance(localisation, nn.Module):
-        raise ArgumentError(f"localisation: expected a torch module U -> theta, got {localisation!r}")
+def _check_module(name: str, module: object) -> None:
+    if not isinstance(module, nn.Module):
+        hint = "; join several with nn.Sequential" if isinstance(module, (list, tuple)) else ""
+        raise ArgumentError(f"{name}: expected a torch module, got {module!r}{hint}")
+
+
+def _constrained(theta: Tensor, constraint: nn.Module, source: Tensor) -> Tensor:
+    check_tensor("theta", theta)
+    if theta.ndim and theta.shape[0] != source.shape[0]:
+        raise ShapeError(
+            f"theta: expected one for each of {source.shape[0]} images, got {tuple(theta.shape)} from the "
+            "localisation network"
+        )
+    constrained: Tensor = constraint(theta)
+    return constrained
 
 
 def _check_parts(sampler: Sampler, transform: Transform) -> None:
@@ -207,9 +232,9 @@ def _check_parts(sampler: Sampler, transform: Transform) -> None:
         )
 
 
-def _check_dimensions(source: Tensor, grid_generator: nn.Module) -> None:
+def _check_dimensions(source: Tensor, grid_generator: GridGenerator) -> None:
     check_source(source)
-    dimensions = len(getattr(grid_generator, "output_size", ()))
+    dimensions = grid_generator.transform.dimensions
     if source.ndim - 2 != dimensions:
         letters = ("H, W", "D, H, W")[dimensions - 2]
         raise ShapeError(f"source: expected (n, c, {letters}), got {tuple(source.shape)}")
@@ -222,8 +247,8 @@ def _check_count(name: str, given: Sequence[object], transforms: Sequence[Transf
         )
 
 
-def _inspect(source: Tensor, theta: Tensor, grid_generator: nn.Module, sampler: Sampler) -> Inspection:
+def _inspect(source: Tensor, theta: Tensor, grid_generator: GridGenerator, sampler: Sampler) -> Inspection:
     grid = grid_generator(theta)
-    transform: Transform = grid_generator.transform  # type: ignore[assignment]
-    corners = source_corners(transform, theta.detach().double().cpu().numpy())
-    return Inspection(sampler(source, grid), theta, grid, torch.tensor(corners, device=theta.device))
+    corners = source_corners(grid_generator.transform, theta.detach().cpu().double().numpy())
+    corners_in_source = torch.tensor(corners, dtype=grid.dtype, device=grid.device)
+    return Inspection(sampler(source, grid), theta, grid, corners_in_source)

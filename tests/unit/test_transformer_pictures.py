@@ -161,8 +161,8 @@ def test_the_transformer_stays_in_training_with_its_statistics() -> None:
 
 def test_a_failure_leaves_the_mode_alone_too() -> None:
     module = transformer(AFFINE).train()
-    with pytest.raises(RuntimeError):
-        picture_transformer(module, torch.rand(1, 1, 7, 7))  # too small for the network
+    with pytest.raises(ShapeError):
+        picture_transformer(module, torch.rand(1, 1, 7, 7))
     assert all(part.training for part in module.modules())
 
 
@@ -196,7 +196,7 @@ def test_what_has_no_picture_is_refused_with_the_way_out() -> None:
         ArgumentError, match="expected a SpatialTransformer .* got Linear; name the one inside"
     ):
         picture_transformer(nn.Linear(2, 2), sources())  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="limit: expected at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="limit: expected a whole number of at least 1, got 0"):
         picture_transformer(transformer(AFFINE), sources(), limit=0)
     with pytest.raises(ShapeError, match="source: expected at least one image"):
         picture_transformer(transformer(AFFINE), sources(0))

@@ -14,11 +14,11 @@ from stn_deploy.stn.localisation.thumbnail import ThumbnailLocalisation
 
 __all__ = [
     "AsterLocalisation",
-    "ThumbnailLocalisation",
     "ConvolutionalLocalisation",
     "DepthwiseLocalisation",
     "FullyConnectedLocalisation",
     "LeNetLocalisation",
     "MultiScaleLocalisation",
+    "ThumbnailLocalisation",
     "theta_layer",
 ]

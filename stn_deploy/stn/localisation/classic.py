@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.stn.localisation.start import checked_count, checked_input_size, count_features, theta_layer
+from stn_deploy.stn.localisation.start import (
+    check_input,
+    checked_count,
+    checked_input_size,
+    count_features,
+    theta_layer,
+)
 
 
 class FullyConnectedLocalisation(nn.Module):
@@ -26,18 +33,17 @@ class FullyConnectedLocalisation(nn.Module):
             start: theta before training, see `theta_layer`.
             units: of both layers.
         Raises:
-            ArgumentError: a size or a start that cannot be.
+            ArgumentError: a size, a start or a number of units that cannot be.
         """
         super().__init__()
+        self.input_size = checked_input_size(input_size, (2, 3))
         units = checked_count("units", units)
-        inputs = count_features(nn.Flatten(), checked_input_size(input_size, (2, 3)))
-        self.features = nn.Sequential(
-            nn.Flatten(), nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, units), nn.ReLU()
-        )
+        self.features = nn.Sequential(nn.Flatten(), *_dense(math.prod(self.input_size), units, units))
         self.last = theta_layer(units, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, *input_size)."""
+        """Theta (n, p) of U (n, *input_size); ShapeError for a U of another size."""
+        check_input(source, self.input_size)
         theta: Tensor = self.last(self.features(source))
         return theta
 
@@ -49,21 +55,27 @@ class ConvolutionalLocalisation(nn.Module):
     """
 
     def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
-        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        """Build the network.
+
+        Args:
+            input_size: (c, H, W) of U, at least 4 x 4 pixels.
+            start: theta before training, see `theta_layer`.
+        Raises:
+            ArgumentError: a size or a start that cannot be.
+        """
         super().__init__()
-        size = checked_input_size(input_size)
-        layers = [
-            *(nn.Conv2d(size[0], 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        self.input_size = checked_input_size(input_size)
+        layers = nn.Sequential(
+            *(nn.Conv2d(self.input_size[0], 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
             nn.Flatten(),
-        ]
-        inputs = count_features(nn.Sequential(*layers), size)
-        dense = [nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()]
-        self.features = nn.Sequential(*layers, *dense)
+        )
+        self.features = layers.extend(_dense(count_features(layers, self.input_size), 32, 32))
         self.last = theta_layer(32, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, c, H, W)."""
+        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
+        check_input(source, self.input_size)
         theta: Tensor = self.last(self.features(source))
         return theta
 
@@ -71,26 +83,31 @@ class ConvolutionalLocalisation(nn.Module):
 class LeNetLocalisation(nn.Module):
     """LeNet on half an image: pool, convolution 5 x 5 of 20 filters, pool, the same again, 50 dense units.
 
-    For digits of 28 x 28 and larger.
-
     Source: Jaderberg et al. 2015, section 4.1 (ST-CNN) and appendix.
     """
 
     def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
-        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        """Build the network.
+
+        Args:
+            input_size: (c, H, W) of U, at least 28 x 28 pixels.
+            start: theta before training, see `theta_layer`.
+        Raises:
+            ArgumentError: a size or a start that cannot be.
+        """
         super().__init__()
-        size = checked_input_size(input_size)
-        layers = [
-            *(nn.MaxPool2d(2), nn.Conv2d(size[0], 20, 5), nn.ReLU()),
+        self.input_size = checked_input_size(input_size)
+        layers = nn.Sequential(
+            *(nn.MaxPool2d(2), nn.Conv2d(self.input_size[0], 20, 5), nn.ReLU()),
             *(nn.MaxPool2d(2), nn.Conv2d(20, 20, 5), nn.ReLU()),
             nn.Flatten(),
-        ]
-        inputs = count_features(nn.Sequential(*layers), size)
-        self.features = nn.Sequential(*layers, nn.Linear(inputs, 50), nn.ReLU())
+        )
+        self.features = layers.extend(_dense(count_features(layers, self.input_size), 50))
         self.last = theta_layer(50, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, c, H, W)."""
+        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
+        check_input(source, self.input_size)
         theta: Tensor = self.last(self.features(source))
         return theta
 
@@ -106,19 +123,38 @@ class MultiScaleLocalisation(nn.Module):
     """
 
     def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
-        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        """Build the network.
+
+        Args:
+            input_size: (c, H, W) of U, at least 4 x 4 pixels.
+            start: theta before training, see `theta_layer`.
+        Raises:
+            ArgumentError: a size or a start that cannot be.
+        """
         super().__init__()
-        size = checked_input_size(input_size)
-        self.first = nn.Sequential(nn.Conv2d(size[0], 100, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
+        self.input_size = checked_input_size(input_size)
+        self.first = nn.Sequential(
+            nn.Conv2d(self.input_size[0], 100, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)
+        )
         self.second = nn.Sequential(nn.Conv2d(100, 200, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
-        last_map = count_features(nn.Sequential(self.first, self.second), size) // 200
-        self.dense = nn.Linear((100 + 200) * last_map, 100)
+        places = count_features(nn.Sequential(self.first, self.second), self.input_size) // 200
+        self.dense = nn.Linear((100 + 200) * places, 100)
         self.last = theta_layer(100, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, c, H, W)."""
+        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
+        check_input(source, self.input_size)
         fine = self.first(source)
         scales = [F.max_pool2d(fine, 2), self.second(fine)]
         joined = torch.cat([scale.flatten(1) for scale in scales], dim=1)
         theta: Tensor = self.last(torch.relu(self.dense(joined)))
         return theta
+
+
+def _dense(inputs: int, *units: int) -> list[nn.Module]:
+    """Dense layers with ReLU, of so many units each."""
+    layers: list[nn.Module] = []
+    for after in units:
+        layers += [nn.Linear(inputs, after), nn.ReLU()]
+        inputs = after
+    return layers

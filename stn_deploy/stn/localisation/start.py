@@ -9,9 +9,10 @@ from numbers import Integral
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import nn
+from torch import Tensor, nn
 
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.stn.checks import check_tensor
 
 
 def theta_layer(features: int, start: ArrayLike) -> nn.Linear:
@@ -29,15 +30,17 @@ def theta_layer(features: int, start: ArrayLike) -> nn.Linear:
     Source: Jaderberg et al. 2015, section 4.1: the last layer is initialised to the identity transform.
     """
     try:
-        theta = np.asarray(start, np.float32).reshape(-1)
+        theta = np.asarray(start, np.float32)
     except (TypeError, ValueError):  # ragged, or no numbers
         theta = np.empty(0, np.float32)
-    if not theta.size or not np.isfinite(theta).all():
-        raise ArgumentError(f"start: expected at least one number, all finite, got {start!r}")
-    layer = nn.Linear(features, len(theta))
+    if not theta.ndim or not theta.size or not np.isfinite(theta).all():
+        raise ArgumentError(
+            f"start: expected a theta, such as AFFINE.identity, of finite numbers, got {start!r}"
+        )
+    layer = nn.Linear(features, theta.size)
     nn.init.zeros_(layer.weight)
     with torch.no_grad():
-        layer.bias.copy_(torch.tensor(theta))
+        layer.bias.copy_(torch.tensor(theta).flatten())
     return layer
 
 
@@ -65,6 +68,21 @@ def checked_count(name: str, count: int) -> int:
     if not isinstance(count, Integral) or count < 1:
         raise ArgumentError(f"{name}: expected a whole number of at least 1, got {count!r}")
     return int(count)
+
+
+def check_input(source: Tensor, input_size: tuple[int, ...]) -> None:
+    """Refuse a U of another size than the network was built for.
+
+    Raises:
+        ShapeError: it is not (n, *input_size).
+    """
+    check_tensor("source", source)
+    if tuple(source.shape[1:]) != input_size:
+        expected = ", ".join(map(str, input_size))
+        raise ShapeError(
+            f"source: expected (n, {expected}), the input_size of its localisation network, "
+            f"got {tuple(source.shape)}"
+        )
 
 
 def count_features(layers: nn.Module, input_size: tuple[int, ...]) -> int:

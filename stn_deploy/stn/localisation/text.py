@@ -9,14 +9,22 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_deploy.stn.localisation.start import checked_count, checked_input_size, count_features, theta_layer
+from stn_deploy.errors import ShapeError
+from stn_deploy.stn.checks import check_source
+from stn_deploy.stn.localisation.start import (
+    check_input,
+    checked_count,
+    checked_input_size,
+    count_features,
+    theta_layer,
+)
 
 
 class AsterLocalisation(nn.Module):
     """Six convolutions 3 x 3 (32-64-128-256-256-256) on a thumbnail of 32 x 64, 512 dense units.
 
     U may have any size. theta is the last layer of a tenth of the features, which keeps the first steps of
-    training small.
+    training small. Batch norm needs at least two images in a training batch.
 
     Source: Shi et al. 2018, ASTER, section 3.1, as published.
     """
@@ -24,9 +32,16 @@ class AsterLocalisation(nn.Module):
     THUMBNAIL = (32, 64)
 
     def __init__(self, channels: int, start: ArrayLike) -> None:
-        """Build the network for U of so many channels; ``start``: see `theta_layer`."""
+        """Build the network.
+
+        Args:
+            channels: c of U.
+            start: theta before training, see `theta_layer`.
+        Raises:
+            ArgumentError: a number of channels or a start that cannot be.
+        """
         super().__init__()
-        before = checked_count("channels", channels)
+        self.channels = before = checked_count("channels", channels)
         layers: list[nn.Module] = []
         for index, after in enumerate((32, 64, 128, 256, 256, 256)):
             pool = [nn.MaxPool2d(2)] if index else []
@@ -38,7 +53,10 @@ class AsterLocalisation(nn.Module):
         self.last = theta_layer(512, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, c, H, W)."""
+        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another shape."""
+        check_source(source)
+        if source.ndim != 4 or source.shape[1] != self.channels:
+            raise ShapeError(f"source: expected (n, {self.channels}, H, W), got {tuple(source.shape)}")
         thumbnails = F.interpolate(source, self.THUMBNAIL, mode="bilinear", align_corners=False)
         theta: Tensor = self.last(0.1 * self.dense(self.features(thumbnails)))
         return theta
@@ -47,26 +65,33 @@ class AsterLocalisation(nn.Module):
 class DepthwiseLocalisation(nn.Module):
     """Depthwise separable convolutions, for edge devices: 0.1 M parameters on 3 x 32 x 64.
 
-    Every layer has an integer kernel on all engines. Nothing is pooled away: where the strokes are is what
-    theta depends on.
+    Nothing is pooled away: where the strokes are is what theta depends on.
 
     Source: Howard et al. 2017, MobileNets, section 3.
     """
 
     def __init__(self, input_size: Sequence[int], start: ArrayLike) -> None:
-        """Build the network for U of ``input_size`` (c, H, W); ``start``: see `theta_layer`."""
+        """Build the network.
+
+        Args:
+            input_size: (c, H, W) of U.
+            start: theta before training, see `theta_layer`.
+        Raises:
+            ArgumentError: a size or a start that cannot be.
+        """
         super().__init__()
-        size = checked_input_size(input_size)
-        layers = _convolution(size[0], 16, 3, stride=2)
+        self.input_size = checked_input_size(input_size)
+        layers = _convolution(self.input_size[0], 16, 3, stride=2)
         for before, after, stride in ((16, 32, 2), (32, 32, 1), (32, 48, 2), (48, 48, 1)):
             layers += _convolution(before, before, 3, stride=stride, groups=before)
             layers += _convolution(before, after, 1)
         self.features = nn.Sequential(*layers, nn.Flatten())
-        self.dense = nn.Linear(count_features(self.features, size), 64)
+        self.dense = nn.Linear(count_features(self.features, self.input_size), 64)
         self.last = theta_layer(64, start)
 
     def forward(self, source: Tensor) -> Tensor:
-        """theta (n, p) of U (n, c, H, W)."""
+        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
+        check_input(source, self.input_size)
         theta: Tensor = self.last(torch.relu(self.dense(self.features(source))))
         return theta
 
