@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import (
     control_point_lattice,
     control_point_targets,
@@ -79,32 +78,3 @@ def test_a_start_may_be_changed_and_leaves_the_targets_alone() -> None:
     for start in (sloped_control_points(8), inset_control_points(8)):
         start[:] = 7
     assert np.abs(control_point_targets(8)).max() == 1
-
-
-@pytest.mark.parametrize("count", [-2, 0, 2, 3, 7])
-def test_an_odd_or_too_small_number_of_control_points_is_refused(count: int) -> None:
-    for function in (control_point_targets, sloped_control_points, inset_control_points):
-        with pytest.raises(
-            ArgumentError, match=f"control points: expected an even number of at least 4, got {count}"
-        ):
-            function(count)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(1, 4), (4, 1), (0, 5), (-3, 3)])
-def test_a_lattice_of_one_row_or_column_is_refused(rows: int, columns: int) -> None:
-    with pytest.raises(
-        ArgumentError, match=f"expected at least 2 rows and 2 columns, got {rows} and {columns}"
-    ):
-        control_point_lattice(rows, columns)
-
-
-@pytest.mark.parametrize("margin", [-0.01, 1.0, 2.0, float("nan"), float("inf")])
-def test_a_margin_that_leaves_nothing_is_refused(margin: float) -> None:
-    with pytest.raises(ArgumentError, match=r"margin: expected a number in \[0, 1\), got"):
-        inset_control_points(8, margin)
-
-
-@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
-def test_a_slope_that_is_no_number_is_refused(slope: float) -> None:
-    with pytest.raises(ArgumentError, match="slope: expected"):
-        sloped_control_points(8, slope)

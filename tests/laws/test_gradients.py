@@ -11,26 +11,12 @@ import torch
 from torch import Tensor
 
 from stn_deploy.geometry import (
-    AFFINE,
-    AFFINE_3D,
-    ATTENTION,
     PROJECTIVE,
-    SIMILARITY,
-    ThinPlateSpline,
-    Transform,
 )
 from stn_deploy.stn import GridGenerator, sample
 from stn_deploy.stn.checks import MODES, PADDINGS
+from tests.transforms import TRANSFORMS
 
-TRANSFORMS: dict[str, Transform] = {
-    "affine": AFFINE,
-    "attention": ATTENTION,
-    "similarity": SIMILARITY,
-    "projective": PROJECTIVE,
-    "spline on edges": ThinPlateSpline.on_edges(6),
-    "spline on a lattice": ThinPlateSpline.on_lattice(),
-    "affine 3-D": AFFINE_3D,
-}
 CASES = [
     (name, mode, padding)
     for (name, transform), padding in product(TRANSFORMS.items(), PADDINGS)

@@ -1,53 +1,25 @@
-"""grid = basis @ coefficients(theta), in float32 or better, whatever surrounds it."""
+"""grid = basis @ coefficients(theta), alone and in a batch."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import AFFINE, AFFINE_3D, PROJECTIVE, ThinPlateSpline, Transform, source_grid
 from stn_deploy.stn import GridGenerator, sample
+from tests.grids import error, expected_grid, make
 from tests.tolerances import FLOAT64, OPENCV_SAMPLE, POINT
 from tests.transforms import MATRICES, TRANSFORMS, as_batch, random_theta
 
 SIZES: dict[int, list[tuple[int, ...]]] = {2: [(1, 5), (7, 13), (48, 20)], 3: [(1, 2, 3), (4, 9, 5)]}
-FIXED: dict[int, tuple[int, ...]] = {2: (5, 9), 3: (2, 4, 5)}
 
 each_transform = pytest.mark.parametrize("name", TRANSFORMS)
-each_half = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
-
-
-def make(name: str) -> tuple[GridGenerator, Tensor]:
-    """A grid generator and three thetas for it."""
-    transform = TRANSFORMS[name]
-    return GridGenerator(transform, FIXED[transform.dimensions]), as_batch(random_theta(transform, 3))
-
-
-def expected_grid(grid_generator: GridGenerator, theta: Tensor) -> np.ndarray:
-    return source_grid(grid_generator.transform, theta.double().numpy(), grid_generator.output_size)
-
-
-def error(grid: Tensor, expected: np.ndarray) -> float:
-    """Against the size of the numbers, for a spline may reach beyond V and a divisor magnify."""
-    return float(np.abs(grid.double().numpy() - expected).max() / max(1.0, np.abs(expected).max()))
-
-
-@pytest.fixture
-def precision() -> Iterator[None]:
-    """The setting of float32 products, put back afterwards."""
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize(
@@ -139,110 +111,6 @@ def test_a_theta_that_is_not_finite_spoils_no_other_item() -> None:
     assert not grid[1].isfinite().all(dim=-1).any()
 
 
-# What surrounds it.
-
-
-@each_transform
-def test_autocast_leaves_the_grid_in_float32(name: str) -> None:
-    grid_generator, theta = make(name)
-    expected = grid_generator(theta)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-        grid = grid_generator(theta)
-    assert grid.dtype == torch.float32
-    assert torch.equal(grid, expected)
-
-
-@each_half
-@each_transform
-def test_a_theta_in_half_precision_makes_a_float32_grid(name: str, half: torch.dtype) -> None:
-    grid_generator, theta = make(name)
-    grid = grid_generator(theta.to(half))
-    assert grid.dtype == torch.float32
-    assert torch.equal(grid, grid_generator(theta.to(half).float()))
-
-
-@each_half
-@each_transform
-def test_a_grid_generator_stays_in_float32_when_its_network_goes_to_half(
-    name: str, half: torch.dtype
-) -> None:
-    grid_generator, theta = make(name)
-    expected = grid_generator(theta)
-    nn.Sequential(grid_generator).to(half)
-    assert {buffer.dtype for buffer in grid_generator.buffers()} == {torch.float32}
-    assert torch.equal(grid_generator(theta), expected)
-
-
-@each_transform
-def test_in_float64_the_grid_is_exact(name: str) -> None:
-    grid_generator, theta = make(name)
-    grid_generator.double()
-    grid = grid_generator(theta.double())
-    assert grid.dtype == torch.float64
-    assert error(grid, expected_grid(grid_generator, theta)) < FLOAT64
-
-
-@each_transform
-def test_float64_and_back_is_as_before(name: str) -> None:
-    grid_generator, theta = make(name)
-    expected = grid_generator(theta)
-    for there_and_back in (lambda: grid_generator.double().float(), lambda: grid_generator.double().half()):
-        assert torch.equal(there_and_back()(theta), expected)
-
-
-@pytest.mark.usefixtures("precision")
-@pytest.mark.parametrize("setting", ["medium", "high"])
-@each_transform
-def test_faster_products_of_float32_leave_the_grid_as_it_is(name: str, setting: str) -> None:
-    grid_generator, theta = make(name)
-    torch.set_float32_matmul_precision(setting)
-    grid = grid_generator(theta)
-    assert grid.dtype == torch.float32
-    assert error(grid, expected_grid(grid_generator, theta)) < POINT
-
-
-class Products(TorchDispatchMode):
-    """Notes the types in which matrices are multiplied."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.types: set[torch.dtype] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket.__name__ in ("mm", "addmm", "bmm", "baddbmm"):
-            self.types.add(args[0].dtype)
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.usefixtures("precision")
-@each_transform
-def test_where_products_of_float32_are_reduced_none_is_taken_in_float32(name: str) -> None:
-    """Few processors reduce small products, GPUs reduce all: what they would do cannot be seen in the numbers
-    of every machine."""
-    grid_generator, theta = make(name)
-    theta.requires_grad_()
-    torch.set_float32_matmul_precision("medium")
-    with Products() as products:
-        grid_generator(theta).sum().backward()
-    assert products.types == {torch.float64}
-
-
-@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="needs torch 2.9")
-@pytest.mark.parametrize("backend", ["cuda", "mkldnn"])
-def test_the_setting_of_one_backend_leaves_the_grid_as_it_is(backend: str) -> None:
-    """torch refuses to say its one setting where backends have their own."""
-    grid_generator, theta = make("spline on edges")
-    setting = getattr(torch.backends, backend).matmul
-    before = setting.fp32_precision
-    setting.fp32_precision = "tf32"
-    try:
-        grid = grid_generator(theta)
-    finally:
-        setting.fp32_precision = before
-    assert error(grid, expected_grid(grid_generator, theta)) < POINT
-
-
 @pytest.mark.parametrize("items", [0, 1, 5])
 @each_transform
 def test_a_batch_equals_its_items(name: str, items: int) -> None:
@@ -289,44 +157,3 @@ def test_a_copy_works_like_the_original(name: str) -> None:
 def test_gradients_of_theta_are_right(name: str) -> None:
     grid_generator, theta = make(name)
     assert torch.autograd.gradcheck(grid_generator.double(), (theta.double().requires_grad_(),))
-
-
-# What is refused.
-
-
-@each_transform
-def test_a_theta_of_another_shape_is_refused(name: str) -> None:
-    grid_generator, _ = make(name)
-    p = grid_generator.transform.parameters
-    for shape in ((p,), (2, p + 1), (2, 1)):
-        with pytest.raises(ShapeError, match=rf"theta: expected \(n, {p}\) for .*, got \("):
-            grid_generator(torch.zeros(shape))
-
-
-def test_a_theta_that_was_not_flattened_is_refused_with_the_remedy() -> None:
-    grid_generator, _ = make("affine")
-    with pytest.raises(ShapeError, match=r"got \(3, 2, 3\); flatten it with theta\.flatten\(1\)"):
-        grid_generator(torch.zeros(3, 2, 3))
-
-
-def test_a_theta_of_another_type_is_refused() -> None:
-    grid_generator, theta = make("attention")
-    for wrong in (theta.double(), theta.long()):
-        with pytest.raises(ArgumentError, match=rf"theta: expected torch\.float32 .*, got {wrong.dtype}"):
-            grid_generator(wrong)
-    with pytest.raises(ArgumentError, match=r"theta: expected torch\.float64 .*, got torch\.float32"):
-        grid_generator.double()(theta)
-
-
-def test_a_theta_on_another_device_is_refused() -> None:
-    grid_generator, theta = make("attention")
-    with pytest.raises(ArgumentError, match="theta: expected a tensor on cpu .*, got one on meta"):
-        grid_generator(theta.to("meta"))
-
-
-@pytest.mark.parametrize("size", [(0, 5), (5,), (3.0, 4.0), (4, 5, 6), 7], ids=str)
-def test_an_output_size_that_does_not_fit_the_transform_is_refused(size: object) -> None:
-    with pytest.raises(ArgumentError, match=r"output_size: expected \(height, width\), each .*, got"):
-        GridGenerator(AFFINE, size)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"output_size: expected \(depth, height, width\), each .*, got"):
-        GridGenerator(AFFINE_3D, size if size != (4, 5, 6) else (5, 6))  # type: ignore[arg-type]

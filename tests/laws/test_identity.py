@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_deploy.geometry import AFFINE_3D, ATTENTION, PROJECTIVE, SIMILARITY, MatrixTransform, Transform
-from stn_deploy.stn import GridGenerator, Sampler, SpatialTransformer, sample
+from stn_deploy.stn import GridGenerator, sample
 from stn_deploy.stn.checks import PADDINGS
 from tests.tolerances import SAMPLE
 from tests.transforms import PLANE, TRANSFORMS, as_batch, random_theta, theta_of_affine
@@ -162,20 +162,3 @@ def test_two_transformers_one_after_the_other_are_one_with_the_composed_theta(
     twice = transformed(between, transform, as_batch(second), (9, 5), "nearest")
     composed = as_batch(transform.compose(first, second))
     assert torch.equal(transformed(source, transform, composed, (9, 5), "nearest"), twice)
-
-
-@each_transform
-def test_a_spatial_transformer_is_localisation_grid_and_sampler(name: str) -> None:
-    transform = TRANSFORMS[name]
-    mode = LINEAR[transform.dimensions]
-
-    class Brightness(torch.nn.Module):
-        def forward(self, source: Tensor) -> Tensor:
-            return source.flatten(1).mean(dim=1, keepdim=True) * as_batch(transform.identity) + 0.1
-
-    size, after = (6, 13, 5)[: transform.dimensions], (7, 4, 3)[: transform.dimensions]
-    source = torch.cat([random_source(size, seed) for seed in range(2)])
-    transformer = SpatialTransformer(Brightness(), transform, Sampler(mode), after)
-    expected = sample(source, GridGenerator(transform, after)(Brightness()(source)), mode=mode)
-    assert expected.shape == (2, 3, *after)
-    assert torch.equal(transformer(source), expected)

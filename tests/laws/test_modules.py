@@ -1,10 +1,8 @@
-"""The Spatial Transformer as a module: alone, in parallel, at any depth, on volumes, traced and compiled."""
+"""The Spatial Transformer as a module: alone, in parallel, at any depth, on volumes."""
 
 from __future__ import annotations
 
 import copy
-import shutil
-from itertools import product
 
 import numpy as np
 import pytest
@@ -28,42 +26,24 @@ from stn_deploy.stn import (
     ConvolutionalLocalisation,
     DepthProjection,
     FullyConnectedLocalisation,
+    GridGenerator,
     LeNetLocalisation,
     ParallelSpatialTransformer,
     Sampler,
     SpatialTransformer,
     sample,
 )
-from tests.tolerances import FLOAT64, SAMPLE
+from tests.networks import alive, images
+from tests.tolerances import POINT, SAMPLE
+from tests.transforms import PLANE, TRANSFORMS
 
-TRANSFORMS: list[Transform] = [
-    AFFINE,
-    ATTENTION,
-    SIMILARITY,
-    PROJECTIVE,
-    ThinPlateSpline.on_edges(6),
-    ThinPlateSpline.on_lattice(),
-]
-each_transform = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda transform: transform.name)
-
-
-def images(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+each_transform = pytest.mark.parametrize("transform", PLANE.values(), ids=PLANE)
 
 
 def scattered(transform: Transform, items: int = 1, *, size: float = 0.1, seed: int = 0) -> np.ndarray:
     """Thetas around the identity, side by side."""
     noise = np.random.default_rng(seed).normal(0, size, (items, transform.parameters))
     return (transform.identity + noise).reshape(-1)
-
-
-def alive(network: nn.Module, *, seed: int = 0) -> nn.Module:
-    """The network with a last layer that depends on its input."""
-    torch.manual_seed(seed)
-    last = network.last
-    assert isinstance(last, nn.Linear)
-    nn.init.normal_(last.weight, std=0.3)
-    return network
 
 
 @each_transform
@@ -74,14 +54,18 @@ def test_an_untrained_transformer_changes_nothing(transform: Transform) -> None:
     assert (transformer(source) - source).abs().max() < SAMPLE
 
 
-@each_transform
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_it_is_localisation_grid_generator_and_sampler(transform: Transform) -> None:
-    localisation = alive(FullyConnectedLocalisation((2, 9, 6), transform.identity))
-    transformer = SpatialTransformer(localisation, transform, Sampler("bicubic", "zeros"), (4, 11))
-    source = images(3, 2, 9, 6)
-    grid = transformer.grid_generator(localisation(source))
-    expected = sample(source, grid, mode="bicubic", padding="zeros")
-    assert expected.shape == (3, 2, 4, 11)
+    flat = transform.dimensions == 2
+    before, after = ((9, 6), (4, 11)) if flat else ((4, 9, 6), (3, 5, 2))
+    mode = "bicubic" if flat else "trilinear"
+    localisation = alive(FullyConnectedLocalisation((2, *before), transform.identity))
+    transformer = SpatialTransformer(localisation, transform, Sampler(mode, "zeros"), after)
+    source = images(3, 2, *before)
+    theta = localisation(source)
+    assert theta.std(dim=0).min() > 0
+    expected = sample(source, GridGenerator(transform, after)(theta), mode=mode, padding="zeros")
+    assert expected.shape == (3, 2, *after)
     assert torch.equal(transformer(source), expected)
 
 
@@ -97,7 +81,7 @@ def test_inspect_tells_theta_grid_and_source_corners(transform: Transform) -> No
     assert torch.equal(done.grid, transformer.grid_generator(done.theta))
     corners = [[-1, -1], [1, -1], [1, 1], [-1, 1]]
     expected = source_points(transform, done.theta.detach().double().numpy(), corners)
-    assert np.abs(done.corners.numpy() - expected).max() < FLOAT64
+    assert np.abs(done.corners.double().numpy() - expected).max() < POINT
 
 
 def test_the_constraint_stands_between_localisation_and_grid() -> None:
@@ -150,6 +134,19 @@ def test_parallel_transformers_are_stacked_by_channel() -> None:
         alone = SpatialTransformer(network, transform, Sampler(), (5, 4))
         assert torch.equal(output[:, 2 * index : 2 * index + 2], alone(source))
         assert torch.equal(parallel.inspect(source)[index].theta, alone.theta(source))
+
+
+def test_the_networks_of_parallel_transformers_may_come_as_a_module_list() -> None:
+    transforms = [AFFINE, SIMILARITY]
+    networks = nn.ModuleList(
+        alive(FullyConnectedLocalisation((2, 6, 9), transform.identity)) for transform in transforms
+    )
+    of_modules, of_list = (
+        ParallelSpatialTransformer(given, transforms, Sampler(), (5, 4)) for given in (networks, [*networks])
+    )
+    source = images(3, 2, 6, 9)
+    assert torch.equal(of_modules(source), of_list(source))
+    assert of_modules.state_dict().keys() == of_list.state_dict().keys()
 
 
 def test_parallel_transformers_may_share_their_localisation() -> None:
@@ -263,87 +260,3 @@ def test_only_the_localisation_is_saved_and_a_copy_is_the_same() -> None:
     source = images(2, 2, 6, 9)
     assert torch.equal(other(source), transformer(source))
     assert torch.equal(copy.deepcopy(transformer)(source), transformer(source))
-
-
-def traced_cases() -> list[tuple[str, nn.Module, Tensor]]:
-    kinds: list[Transform] = [AFFINE, PROJECTIVE, ThinPlateSpline.on_edges(6)]
-    plain = [
-        (f"{transform.name} {mode}", transform, Sampler(mode, padding))
-        for transform, (mode, padding) in product(
-            kinds,
-            (("nearest", "border"), ("bilinear", "reflection"), ("bicubic", "zeros")),
-        )
-    ]
-    plain.append(("antialias", SIMILARITY, Sampler(antialias=True)))
-    cases: list[tuple[str, nn.Module, Tensor]] = []
-    for name, transform, sampler in plain:
-        network = alive(FullyConnectedLocalisation((2, 12, 20), transform.identity))
-        cases.append((name, SpatialTransformer(network, transform, sampler, (5, 4)), images(3, 2, 12, 20)))
-    bounded = nn.Sequential(BoundedScale(AFFINE, 0.5, 2), BoundedDisplacement(AFFINE, 1))
-    network = alive(FullyConnectedLocalisation((2, 12, 20), np.tile(AFFINE.identity, 2)))
-    parallel = ParallelSpatialTransformer(
-        network, [AFFINE, AFFINE], Sampler(), (5, 4), constraints=[bounded, None]
-    )
-    cases.append(("parallel, bounded", parallel, images(3, 2, 12, 20)))
-    deep = alive(FullyConnectedLocalisation((1, 4, 6, 5), AFFINE_3D.identity))
-    volume = SpatialTransformer(deep, AFFINE_3D, Sampler("trilinear"), (3, 4, 2))
-    cases.append(("volume", nn.Sequential(volume, DepthProjection()), images(3, 1, 4, 6, 5)))
-    return cases
-
-
-each_traced = pytest.mark.parametrize(
-    ("transformer", "source"), [pytest.param(*case[1:], id=case[0]) for case in traced_cases()]
-)
-
-
-@each_traced
-def test_compiled_it_is_one_graph_with_the_same_output_and_gradients(
-    transformer: nn.Module, source: Tensor
-) -> None:
-    torch.compiler.reset()
-    compiled = torch.compile(transformer, backend="aot_eager", fullgraph=True)
-    results = []
-    for module in (transformer, compiled):
-        transformer.zero_grad()
-        given = source.clone().requires_grad_()
-        output = module(given)
-        output.square().sum().backward()
-        assert given.grad is not None
-        gradients = [parameter.grad for parameter in transformer.parameters() if parameter.grad is not None]
-        results.append([output.detach(), given.grad, *(gradient.clone() for gradient in gradients)])
-    for eager, traced in zip(*results, strict=True):
-        assert (eager - traced).abs().max() <= SAMPLE * (1 + eager.abs().max())
-
-
-@each_traced
-def test_exported_it_takes_any_batch(transformer: nn.Module, source: Tensor) -> None:
-    program = torch.export.export(
-        transformer.eval(), (source,), dynamic_shapes=({0: torch.export.Dim("n", min=1)},)
-    )
-    for items in (1, 3, 4):
-        batch = source[:1].expand(items, *source.shape[1:]) * torch.rand(items).reshape(
-            -1, *([1] * (source.ndim - 1))
-        )
-        assert (program.module()(batch) - transformer(batch)).abs().max() < SAMPLE
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler (g++)")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, within its compiler
-def test_compiled_to_machine_code_it_gives_the_same() -> None:
-    torch.compiler.reset()
-    network = alive(FullyConnectedLocalisation((3, 12, 20), ThinPlateSpline.on_edges(20).identity))
-    transformer = SpatialTransformer(network, ThinPlateSpline.on_edges(20), Sampler(), (8, 25))
-    source = images(2, 3, 12, 20)
-    compiled = torch.compile(transformer, fullgraph=True)
-    with torch.no_grad():
-        assert (compiled(source) - transformer(source)).abs().max() < SAMPLE
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-@each_traced
-def test_on_a_gpu_it_gives_the_same(transformer: nn.Module, source: Tensor) -> None:
-    expected = transformer(source)
-    on_gpu = copy.deepcopy(transformer).cuda()
-    assert (on_gpu(source.cuda()).cpu() - expected).abs().max() < SAMPLE

@@ -1,7 +1,8 @@
-"""Tensors that grid generator, sampler and transformers cannot use are refused by name."""
+"""Tensors that grid generators, bounds and transformers cannot use are refused by name."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,30 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from stn_deploy.errors import ArgumentError, ShapeError
-from stn_deploy.geometry import AFFINE, ATTENTION, PROJECTIVE, ThinPlateSpline, Transform
+from stn_deploy.geometry import AFFINE, AFFINE_3D, ATTENTION, PROJECTIVE, ThinPlateSpline, Transform
 from stn_deploy.stn import (
     BoundedDisplacement,
+    BoundedPerspective,
     BoundedScale,
     DepthProjection,
+    FullyConnectedLocalisation,
     GridGenerator,
     ParallelSpatialTransformer,
     Sampler,
     SpatialTransformer,
-    reference_gradients,
     reference_sample,
     sample,
-    theta_grid_sample,
 )
 from tests.refusals import check_refusal
 
-Changes = dict[str, Any]
-
 SIZE = (4, 6)
 SOURCE = torch.zeros(2, 3, 5, 9)
-GRID = torch.zeros(2, *SIZE, 2)
 VOLUME = torch.zeros(2, 1, 3, 5, 4)
-VOLUME_GRID = torch.zeros(2, 2, 4, 6, 3)
-SOLID: Changes = {"source": VOLUME, "grid": VOLUME_GRID, "mode": "trilinear"}
 SPLINE = ThinPlateSpline.on_edges(6)
 
 
@@ -56,93 +52,19 @@ def parallel(theta: Any) -> ParallelSpatialTransformer:
     return ParallelSpatialTransformer(Given(theta), [AFFINE, ATTENTION], Sampler(), SIZE)
 
 
-SHAPES: dict[str, tuple[Changes, str]] = {
-    "no batch": ({"source": SOURCE[0]}, "source: expected (n, c, H, W) or (n, c, D, H, W), got (3, 5, 9)"),
-    "six dimensions": ({"source": VOLUME[None]}, "source: expected ... got (1, 2, 1, 3, 5, 4)"),
-    "no rows": ({"source": SOURCE[:, :, :0]}, "source: expected at least 1 pixel... got (2, 3, 0, 9)"),
-    "no columns": ({"source": SOURCE[..., :0]}, "source: expected at least 1 pixel... got (2, 3, 5, 0)"),
-    "no depth": ({**SOLID, "source": VOLUME[:, :, :0]}, "source: expected at least 1 pixel... got (2, 1, 0"),
-    "no batch of grids": ({"grid": GRID[0]}, "grid: expected (n, h, w, 2) ... got (4, 6, 2)"),
-    "grid of a volume": ({"grid": VOLUME_GRID}, "grid: expected (n, h, w, 2) ... got (2, 2, 4, 6, 3)"),
-    "flat grid": ({**SOLID, "grid": GRID}, "grid: expected (n, d, h, w, 3) ... got (2, 4, 6, 2)"),
-    "x alone": ({"grid": GRID[..., :1]}, "grid: expected (n, h, w, 2) ... got (2, 4, 6, 1)"),
-    "planes": ({"grid": GRID.movedim(-1, 1)}, "grid: expected (n, h, w, 2) ... got (2, 2, 4, 6)"),
-    "one source": ({"source": SOURCE[:1]}, "grid: expected a batch of 1 like source, got 2; ....expand"),
-    "one grid": ({"grid": GRID[:1]}, "grid: expected a batch of 2 like source, got 1; ....expand"),
-    "no source": ({"source": SOURCE[:0]}, "grid: expected a batch of 0 like source, got 2"),
-    "no rows of V": ({"grid": GRID[:, :0]}, "grid: expected an output of at least 1 pixel, got (2, 0, 6, 2)"),
-    "no columns of V": ({"grid": GRID[:, :, :0]}, "grid: expected an output of at least 1 pixel, got (2, 4"),
-    "one row, antialiased": (
-        {"grid": GRID[:, :1], "antialias": True},
-        "grid: expected at least 2 pixels in each direction for antialias, got (2, 1, 6, 2)",
-    ),
-}
-
-KINDS: dict[str, tuple[Changes, str]] = {
-    "bytes": (
-        {"source": SOURCE.byte()},
-        "source: expected a floating-point tensor, got torch.uint8; call .float()",
-    ),
-    "truth values": ({"source": SOURCE.bool()}, "source: expected ... got torch.bool"),
-    "complex": ({"source": SOURCE.to(torch.complex64)}, "source: expected ... got torch.complex64"),
-    "array": ({"source": SOURCE.numpy()}, "source: expected ...tensor, got ...ndarray"),
-    "nothing": ({"source": None}, "source: expected ...tensor, got None"),
-    "array of positions": ({"grid": GRID.numpy()}, "grid: expected ...tensor, got ...ndarray"),
-    "whole positions": ({"grid": GRID.int()}, "grid: expected torch.float32 ... got torch.int32"),
-    "half positions": (
-        {"grid": GRID.half()},
-        "grid: expected torch.float32 ... got torch.float16; call .float()",
-    ),
-    "all half": (
-        {"source": SOURCE.half(), "grid": GRID.half()},
-        "grid: expected torch.float32 for a source of torch.float16, got torch.float16",
-    ),
-    "float64 positions": ({"grid": GRID.double()}, "grid: expected torch.float32 ... got torch.float64"),
-    "float64 positions for half": (
-        {"source": SOURCE.bfloat16(), "grid": GRID.double()},
-        "grid: expected torch.float32 for a source of torch.bfloat16, got torch.float64",
-    ),
-    "float64 source": ({"source": SOURCE.double()}, "grid: expected torch.float64 ... got torch.float32"),
-    "grid elsewhere": (
-        {"grid": GRID.to("meta")},
-        "grid: expected a tensor on cpu like source, got one on me",
-    ),
-    "source elsewhere": (
-        {"source": SOURCE.to("meta")},
-        "grid: expected a tensor on meta like source, got one",
-    ),
-    "unknown mode": ({"mode": "area"}, "mode: expected one of nearest, bilinear, bicubic, got 'area'"),
-    "no mode": ({"mode": None}, "mode: expected one of ... got None"),
-    "modes": ({"mode": ["bilinear"]}, "mode: expected one of ... got ['bilinear']"),
-    "trilinear": ({"mode": "trilinear"}, "mode: expected one of nearest, bilinear, bicubic, got 'trilinear'"),
-    "bilinear volume": ({**SOLID, "mode": "bilinear"}, "mode: expected one of nearest, trilinear, got 'bil"),
-    "bicubic volume": ({**SOLID, "mode": "bicubic"}, "mode: expected one of nearest, trilinear, got 'bic"),
-    "unknown padding": (
-        {"padding": "wrap"},
-        "padding: expected one of border, zeros, reflection, got 'wrap'",
-    ),
-    "padding of a colour": ({"padding": 0}, "padding: expected one of ... got 0"),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), SHAPES.values(), ids=SHAPES)
-def test_the_sampler_refuses_what_has_the_wrong_shape(changes: Changes, message: str) -> None:
-    arguments: Changes = {"source": SOURCE, "grid": GRID} | changes
-    check_refusal(lambda: sample(**arguments), ShapeError, message)
-
-
-@pytest.mark.parametrize(("changes", "message"), KINDS.values(), ids=KINDS)
-def test_the_sampler_refuses_what_is_of_the_wrong_kind(changes: Changes, message: str) -> None:
-    arguments: Changes = {"source": SOURCE, "grid": GRID} | changes
-    check_refusal(lambda: sample(**arguments), ArgumentError, message)
-
-
 THETAS: list[tuple[Transform, Any, type[ArgumentError], str]] = [
     (AFFINE, torch.zeros(2, 2, 3), ShapeError, "theta: expected (n, 6) for affine, got (2, 2, 3); flatten"),
     (PROJECTIVE, torch.zeros(2, 3, 3), ShapeError, "theta: expected (n, 8) for projective, got (2, 3, 3)"),
     (SPLINE, torch.zeros(2, 6, 2), ShapeError, "theta: expected (n, 12) for ... got (2, 6, 2); flatten it"),
     (SPLINE, torch.zeros(2, 6), ShapeError, "theta: expected (n, 12) for thin-plate spline, got (2, 6)"),
     (AFFINE, torch.zeros(6), ShapeError, "theta: expected (n, 6) for affine, got (6,)"),
+    (AFFINE, torch.zeros(2, 7), ShapeError, "theta: expected (n, 6) for affine, got (2, 7)"),
+    (
+        AFFINE_3D,
+        torch.zeros(2, 3, 4),
+        ShapeError,
+        "theta: expected (n, 12) for ... got (2, 3, 4); flatten it",
+    ),
     (AFFINE, torch.tensor(1.0), ShapeError, "theta: expected (n, 6) for affine, got ()"),
     (AFFINE, torch.zeros(2, 0), ShapeError, "theta: expected (n, 6) for affine, got (2, 0)"),
     (ATTENTION, torch.zeros(2, 6), ShapeError, "theta: expected (n, 3) for attention, got (2, 6)"),
@@ -167,7 +89,8 @@ THETAS: list[tuple[Transform, Any, type[ArgumentError], str]] = [
 def test_the_grid_generator_refuses_a_theta_that_does_not_fit(
     transform: Transform, theta: Any, error: type[ArgumentError], message: str
 ) -> None:
-    check_refusal(lambda: GridGenerator(transform, SIZE)(theta), error, message)
+    grid_generator = GridGenerator(transform, (2, *SIZE)[-transform.dimensions :])
+    check_refusal(lambda: grid_generator(theta), error, message)
 
 
 def test_a_float64_generator_refuses_a_float32_theta() -> None:
@@ -176,17 +99,41 @@ def test_a_float64_generator_refuses_a_float32_theta() -> None:
     check_refusal(lambda: grid_generator(torch.zeros(2, 6)), ArgumentError, message)
 
 
-@pytest.mark.parametrize("bound", [BoundedDisplacement(ATTENTION, 0.5), BoundedScale(ATTENTION, 0.5, 2)])
+BOUNDS = [
+    BoundedDisplacement(ATTENTION, 0.5),
+    BoundedScale(ATTENTION, 0.5, 2),
+    BoundedPerspective(PROJECTIVE),
+]
+
+
+@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: type(bound).__name__)
 def test_a_bound_refuses_a_theta_that_does_not_fit(bound: nn.Module) -> None:
-    check_refusal(
-        lambda: bound(torch.zeros(2, 6)), ShapeError, "theta: expected (n, 3) for attention, got (2,"
-    )
-    check_refusal(lambda: bound(torch.zeros(3)), ShapeError, "theta: expected (n, 3) for attention, got (3,)")
+    transform = PROJECTIVE if isinstance(bound, BoundedPerspective) else ATTENTION
+    p = transform.parameters
+    for shape in ((2, p + 3), (2, p - 1), (p,), (2, 1, p), ()):
+        message = f"theta: expected (n, {p}) for {transform.name}, got {shape}"
+        check_refusal(partial(bound, torch.zeros(shape)), ShapeError, message)
+    for kind in (torch.float64, torch.int64):
+        message = f"theta: expected torch.float32 ... got {kind}"
+        wrong = torch.zeros(2, p, dtype=kind)
+        check_refusal(partial(bound, wrong), ArgumentError, message)
 
 
+DENSE = FullyConnectedLocalisation((1, 32, 32), AFFINE.identity)
 FITTING = transformer(torch.zeros(2, 6))
 PASSES: dict[str, tuple[nn.Module, Any, type[ArgumentError], str]] = {
-    "theta of others": (transformer(torch.zeros(3, 6)), SOURCE, ShapeError, "grid: expected a batch of 2 "),
+    "theta of others": (
+        transformer(torch.zeros(3, 6)),
+        SOURCE,
+        ShapeError,
+        "theta: expected one for each of 2 images, got (3, 6)",
+    ),
+    "thetas of others": (
+        parallel(torch.zeros(3, 9)),
+        SOURCE,
+        ShapeError,
+        "theta: expected one for each of 2 images, got (3, 6)",
+    ),
     "matrix": (transformer(torch.zeros(2, 2, 3)), SOURCE, ShapeError, "theta: expected (n, 6) ... (2, 2, 3)"),
     "float64 theta": (
         transformer(torch.zeros(2, 6).double()),
@@ -220,6 +167,19 @@ PASSES: dict[str, tuple[nn.Module, Any, type[ArgumentError], str]] = {
     ),
     "no thetas": (parallel(None), SOURCE, ArgumentError, "localisation: expected ... got None"),
     "volume for all": (parallel(torch.zeros(2, 9)), VOLUME, ShapeError, "source: expected (n, c, H, W), got"),
+    "source of another size": (
+        SpatialTransformer(DENSE, AFFINE, Sampler(), SIZE),
+        torch.zeros(2, 1, 28, 30),
+        ShapeError,
+        "source: expected (n, 1, 32, 32)... got (2, 1, 28, 30)",
+    ),
+    "source of another size for all": (
+        ParallelSpatialTransformer([DENSE, DENSE], [AFFINE, AFFINE], Sampler(), SIZE),
+        torch.zeros(2, 3, 32, 32),
+        ShapeError,
+        "source: expected (n, 1, 32, 32)... got (2, 3, 32, 32)",
+    ),
+    "no volume": (DepthProjection(), None, ArgumentError, "volume: expected a tensor, got None"),
     "image": (DepthProjection(), SOURCE, ShapeError, "volume: expected (n, c, d, h, w), got (2, 3, 5, 9)"),
 }
 
@@ -231,62 +191,6 @@ def test_a_transformer_refuses_what_does_not_fit(
     check_refusal(lambda: module(source), error, message)
     if isinstance(module, SpatialTransformer | ParallelSpatialTransformer):
         check_refusal(lambda: module.inspect(source), error, message)
-
-
-NODE: dict[str, tuple[Changes, str]] = {
-    "no batch": ({"source": SOURCE[0]}, "source: expected ... got (3, 5, 9)"),
-    "basis of another output": ({"basis": torch.zeros(23, 3)}, "basis: expected (24, ... got (23, 3)"),
-    "theta of another basis": ({"theta": torch.zeros(2, 4, 2)}, "theta: expected ... got (2, 4, 2)"),
-    "flat theta": ({"theta": torch.zeros(2, 6)}, "theta: expected ... got (2, 6)"),
-    "theta of others": ({"theta": torch.zeros(3, 3, 2)}, "theta: expected ... got (3, 3, 2)"),
-    "extents of others": ({"extents": torch.ones(3, 2)}, "extents: expected ... got (3, 2)"),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), NODE.values(), ids=NODE)
-def test_the_node_refuses_what_does_not_fit(changes: Changes, message: str) -> None:
-    arguments: Changes = {
-        "source": SOURCE,
-        "basis": torch.zeros(24, 3),
-        "theta": torch.zeros(2, 3, 2),
-        "extents": torch.ones(2, 2),
-        "output_size": SIZE,
-    } | changes
-    check_refusal(lambda: theta_grid_sample(**arguments), ShapeError, message)
-
-
-REFERENCE: dict[str, tuple[Changes, type[ArgumentError], str]] = {
-    "no batch": (
-        {"source": SOURCE[0]},
-        ShapeError,
-        "source, grid: expected ... got (3, 5, 9) and (2, 4, 6, 2)",
-    ),
-    "one source": ({"source": SOURCE[:1]}, ShapeError, "source, grid: expected ... got (1, 3, 5, 9) and"),
-    "row of positions": ({"grid": GRID[:, 0]}, ShapeError, "source, grid: expected ... (2, 6, 2)"),
-    "no pixels": ({"source": SOURCE[..., :0]}, ShapeError, "source... expected ... (2, 3, 5, 0)"),
-    "unknown mode": ({"mode": "area"}, ArgumentError, "mode: expected one of ... got 'area'"),
-    "bicubic volume": (
-        {**SOLID, "mode": "bicubic"},
-        ArgumentError,
-        "mode: expected one of ... got 'bicubic'",
-    ),
-    "trilinear": ({"mode": "trilinear"}, ArgumentError, "mode: expected one of ... got 'trilinear'"),
-    "unknown padding": ({"padding": "wrap"}, ArgumentError, "padding: expected ... got 'wrap'"),
-}
-
-
-@pytest.mark.parametrize(("changes", "error", "message"), REFERENCE.values(), ids=REFERENCE)
-def test_the_reference_refuses_what_the_sampler_refuses(
-    changes: Changes, error: type[ArgumentError], message: str
-) -> None:
-    arguments: Changes = {"source": SOURCE, "grid": GRID} | changes
-    check_refusal(lambda: reference_sample(**arguments), error, message)
-
-
-def test_the_reference_refuses_a_gradient_of_another_shape() -> None:
-    swapped = np.zeros((2, 3, *SIZE[::-1]))
-    message = "gradient: expected ... got (2, 3, 6, 4)"
-    check_refusal(lambda: reference_gradients(SOURCE, GRID, swapped), ShapeError, message)
 
 
 @pytest.mark.parametrize("transform", [AFFINE, PROJECTIVE, SPLINE], ids=lambda transform: transform.name)

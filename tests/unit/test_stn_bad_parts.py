@@ -1,40 +1,34 @@
-"""Transforms, grid generators, transformers and networks that cannot be built are refused by name."""
+"""Grid generators, samplers, transformers and bounds that cannot be built are refused by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from stn_deploy.errors import ArgumentError, ShapeError
+from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import (
     AFFINE,
     AFFINE_3D,
+    ATTENTION,
     PROJECTIVE,
+    SIMILARITY,
     MatrixTransform,
     ThinPlateSpline,
-    inset_control_points,
-    sloped_control_points,
 )
 from stn_deploy.stn import (
-    AsterLocalisation,
     BoundedDisplacement,
     BoundedPerspective,
     BoundedScale,
-    ThumbnailLocalisation,
-    ConvolutionalLocalisation,
-    DepthwiseLocalisation,
-    FullyConnectedLocalisation,
     GridGenerator,
-    LeNetLocalisation,
-    MultiScaleLocalisation,
     ParallelSpatialTransformer,
     Sampler,
     SpatialTransformer,
-    theta_layer,
 )
 from tests.refusals import check_refusal
 
@@ -46,7 +40,9 @@ ANY = nn.Identity()
 
 
 @pytest.mark.parametrize(
-    "size", [5, None, (4,), (4, 5, 6), (0, 3), (3, -1), (4.0, 5.0), "ab", (True, True), (3, None)], ids=str
+    "size",
+    [5, None, (4,), (4, 5, 6), (0, 3), (3, -1), (4.0, 5.0), "ab", (True, True), (3, None), [[1], [2, 3]]],
+    ids=str,
 )
 @pytest.mark.parametrize(
     "build",
@@ -62,46 +58,10 @@ def test_an_output_size_that_is_none_is_refused(build: Callable[[Any], object], 
     check_refusal(lambda: build(size), ArgumentError, message)
 
 
-def test_a_flat_output_of_a_volume_transform_is_refused() -> None:
-    message = "output_size: expected (depth, height, width), each at least 1 pixel, got (4, 6)"
-    check_refusal(lambda: GridGenerator(AFFINE_3D, SIZE), ArgumentError, message)
-
-
-EDGES, LATTICE = ThinPlateSpline.on_edges, ThinPlateSpline.on_lattice
-EVEN = "control points: expected an even number of at least 4, got "
-TRANSFORMS: dict[str, Call] = {
-    "odd": (EDGES, (7,), EVEN + "7"),
-    "too few": (EDGES, (2,), EVEN + "2"),
-    "fraction": (EDGES, (6.0,), EVEN + "6.0"),
-    "odd, sloped": (sloped_control_points, (5,), EVEN + "5"),
-    "odd, inset": (inset_control_points, (5,), EVEN + "5"),
-    "one row": (LATTICE, (1, 4), "control points: expected at least 2 rows and 2 columns, got 1 and 4"),
-    "fraction of a row": (LATTICE, (2.0, 4), "control points: expected at least 2 rows ... got 2.0 and 4"),
-    "one line": (ThinPlateSpline, ([[0, 0], [1, 1], [2, 2]],), "control points: expected distinct points"),
-    "not a number": (ThinPlateSpline, ([[0, 0], [1, 0], [np.nan, 1]],), "control... expected ...finite"),
-    "infinite": (ThinPlateSpline, ([[0, 0], [1, 0], [np.inf, 1]],), "control... expected ...finite"),
-    "ragged rows": (MatrixTransform, ("bent", "a 0 b", "0 1"), "rows: expected 2 rows ... got [3, 2]"),
-    "no rows": (MatrixTransform, ("empty",), "rows: expected 2 rows of 3 entries, ... got []"),
-    "numbers alone": (MatrixTransform, ("fixed", "1 0 0", "0 1 0"), "rows: expected at least one parameter"),
-    "unreadable": (MatrixTransform, ("sum", "a+b 0 0", "0 1 0"), "rows: expected a number or ... got 'a+b'"),
-}
-
-
-@pytest.mark.parametrize(("build", "arguments", "message"), TRANSFORMS.values(), ids=TRANSFORMS)
-def test_a_transform_that_is_none_is_refused(
-    build: Callable[..., object], arguments: tuple[Any, ...], message: str
-) -> None:
-    check_refusal(lambda: build(*arguments), ArgumentError, message)
-
-
-def test_a_kernel_aspect_of_zero_is_refused() -> None:
-    message = "kernel_aspect: expected a number above 0, got 0"
-    check_refusal(lambda: ThinPlateSpline.on_edges(6, kernel_aspect=0), ArgumentError, message)
-
-
-@pytest.mark.parametrize("points", [np.zeros(2), np.zeros((4, 3)), "ab", [[1, 2], [3]]], ids=str)
-def test_control_points_that_are_no_pairs_are_refused(points: Any) -> None:
-    check_refusal(lambda: ThinPlateSpline(points), ShapeError, "control_targets: expected ... got")
+@pytest.mark.parametrize("size", [7, (5,), (5, 6), (2, 0, 5), (2, 3.0, 4.0), [[1], [2, 3]]], ids=str)
+def test_an_output_size_that_is_no_volume_is_refused(size: Any) -> None:
+    message = "output_size: expected (depth, height, width), each at least 1 pixel, got"
+    check_refusal(lambda: GridGenerator(AFFINE_3D, size), ArgumentError, message)
 
 
 ONE, SEVERAL = SpatialTransformer, ParallelSpatialTransformer
@@ -125,6 +85,11 @@ PARTS: dict[str, Call] = {
     "one transform": (SEVERAL, (ANY, AFFINE, Sampler(), SIZE), "transforms: expected ... got"),
     "names": (SEVERAL, (ANY, ["affine"], Sampler(), SIZE), "transform... expected ... got"),
     "one network": (SEVERAL, ([ANY], [AFFINE] * 2, Sampler(), SIZE), "localisation: expected one ... got 1"),
+    "one network in modules": (
+        SEVERAL,
+        (nn.ModuleList([ANY]), [AFFINE] * 2, Sampler(), SIZE),
+        "localisation: expected one for each of 2 transforms, got 1",
+    ),
     "no network": (SEVERAL, ([], [AFFINE] * 2, Sampler(), SIZE), "localisation: expected one ... got 0"),
     "plane and volume": (
         SEVERAL,
@@ -141,29 +106,77 @@ def test_parts_that_do_not_go_together_are_refused(
     check_refusal(lambda: build(*arguments), ArgumentError, message)
 
 
-def test_constraints_must_be_as_many_as_transforms() -> None:
-    message = "constraints: expected one for each of 2 transforms, got 1"
-    check_refusal(
-        lambda: ParallelSpatialTransformer(ANY, [AFFINE] * 2, Sampler(), SIZE, constraints=[None]),
-        ArgumentError,
-        message,
-    )
+@pytest.mark.parametrize("antialias", ["no", 1, None])
+def test_an_antialias_that_is_neither_true_nor_false_is_refused(antialias: Any) -> None:
+    message = f"antialias: expected True or False, got {antialias!r}"
+    check_refusal(lambda: Sampler(antialias=antialias), ArgumentError, message)
 
 
+@pytest.mark.parametrize("constraint", [[ANY, ANY], "scale", nn.Identity, torch.relu], ids=repr)
+def test_a_constraint_that_is_no_module_is_refused(constraint: Any) -> None:
+    call = partial(SpatialTransformer, ANY, AFFINE, Sampler(), SIZE, constraint=constraint)
+    check_refusal(call, ArgumentError, "constraint: expected a torch module, got")
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ([None], "constraints: expected one for each of 2 transforms, got 1"),
+        ([None, "scale"], "constraints: expected a torch module, got 'scale'"),
+        (3, "constraints: expected a list ... got 3"),
+        (ANY, "constraints: expected a list ... got Identity()"),
+    ],
+    ids=["one", "a name", "a number", "a module"],
+)
+def test_constraints_that_are_not_one_for_each_transform_are_refused(constraints: Any, message: str) -> None:
+    call = partial(SEVERAL, ANY, [AFFINE] * 2, Sampler(), SIZE, constraints=constraints)
+    check_refusal(call, ArgumentError, message)
+
+
+DISPLACEMENT, PERSPECTIVE, SCALE = BoundedDisplacement, BoundedPerspective, BoundedScale
+TURN = MatrixTransform("turn", "a -b 0", "b a 0")
+WINDOW = MatrixTransform("window", "0.5 0 tx", "0 0.5 ty")
+SHEAR = MatrixTransform("shear", "1 b 0", "0 1 0")
+LEANING = MatrixTransform("leaning", "a b c", "d e f", "0.5 g 1")
+TIED = MatrixTransform("tied", "a b c", "d e f", "a g 1")
+LIMIT, SCALES = "limit: expected a number ", "lowest, highest: expected 0 < lowest < 1 < highest, "
+MATRIX, OWN = "transform: expected a matrix transform for ", "transform: expected one with "
 BOUNDS: dict[str, Call] = {
-    "displacement of nothing": (BoundedDisplacement, (AFFINE, 0), "limit: expected a number above 0, got 0"),
-    "displacement without end": (BoundedDisplacement, (AFFINE, np.inf), "limit: expected ... got inf"),
-    "displacement of no number": (BoundedDisplacement, (AFFINE, np.nan), "limit: expected ... got nan"),
-    "perspective of one": (BoundedPerspective, (PROJECTIVE, 1), "limit: expected a number in (0, 1), got 1"),
-    "perspective of nothing": (BoundedPerspective, (PROJECTIVE, 0), "limit: expected a number ... got 0"),
-    "negative perspective": (BoundedPerspective, (PROJECTIVE, -1), "limit: expected a number ... got -1"),
-    "affine perspective": (
-        BoundedPerspective,
-        (AFFINE,),
-        "transform: expected ... got MatrixTransform(affine",
+    **{
+        f"displacement of {limit}": (DISPLACEMENT, (AFFINE, limit), f"{LIMIT}above 0, got {limit}")
+        for limit in (0, -1.0, np.nan, np.inf)
+    },
+    "displacement of a turn": (
+        DISPLACEMENT,
+        (TURN, 1),
+        OWN + "... displacement ... got MatrixTransform(turn",
     ),
-    "scale of a spline": (BoundedScale, (SPLINE, 0.5, 2), "transform: expected a matrix ... got ThinPlate"),
-    "scales swapped": (BoundedScale, (AFFINE, 2, 0.5), "lowest, highest: expected ... got 2 and 0.5"),
+    # The number that came, not the share of it that each entry gets.
+    **{
+        f"perspective of {limit}": (PERSPECTIVE, (PROJECTIVE, limit), f"{LIMIT}in (0, 1), got {limit}")
+        for limit in (0, -1.0, 1, 7.0, np.nan, np.inf)
+    },
+    **{
+        f"perspective, {plane.name}": (PERSPECTIVE, (plane,), f"{OWN}... perspective... got {plane!r}")
+        for plane in (AFFINE, ATTENTION, SIMILARITY, AFFINE_3D)
+    },
+    "perspective of a spline": (PERSPECTIVE, (SPLINE,), MATRIX + "BoundedPerspective, got ThinPlate"),
+    "perspective beside a number": (PERSPECTIVE, (LEANING,), "transform: expected ... got ...leaning"),
+    "perspective tied to the rest": (PERSPECTIVE, (TIED,), "transform: expected ... got ...tied"),
+    **{
+        f"scales {lowest} and {highest}": (
+            SCALE,
+            (AFFINE, lowest, highest),
+            f"{SCALES}got {lowest} and {highest}",
+        )
+        for lowest, highest in (
+            *((0, 2.0), (-0.5, 2), (1, 2), (0.5, 1), (0.5, 0.9), (2, 0.5)),
+            *((0.5, np.inf), (np.nan, 2.0)),
+        )
+    },
+    "scale of a spline": (SCALE, (SPLINE, 0.5, 2), MATRIX + "BoundedScale, got ThinPlate"),
+    "scale of a window": (SCALE, (WINDOW, 0.5, 2), OWN + "a scale ... got MatrixTransform(window"),
+    "scale of a shear": (SCALE, (SHEAR, 0.5, 2), OWN + "a scale ... got MatrixTransform(shear"),
 }
 
 
@@ -172,70 +185,3 @@ def test_a_bound_that_bounds_nothing_is_refused(
     build: Callable[..., object], arguments: tuple[Any, ...], message: str
 ) -> None:
     check_refusal(lambda: build(*arguments), ArgumentError, message)
-
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "dense": FullyConnectedLocalisation,
-    "convolutional": ConvolutionalLocalisation,
-    "LeNet": LeNetLocalisation,
-    "multi-scale": MultiScaleLocalisation,
-    "depthwise": DepthwiseLocalisation,
-}
-
-
-@pytest.mark.parametrize(
-    "size", [(3, 5), (3, 0, 9), (3, -4, 9), (1, 2, 3, 4, 5), (3, 28.0, 28.0), 28], ids=str
-)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_refuses_an_input_size_that_is_none(name: str, size: object) -> None:
-    build = NETWORKS[name]
-    check_refusal(
-        lambda: build(size, AFFINE.identity),
-        ArgumentError,
-        f"input_size: expected ... at least 1, got {size}",
-    )
-
-
-@pytest.mark.parametrize("name", ["convolutional", "LeNet", "multi-scale"])
-def test_a_network_refuses_an_input_too_small_for_its_layers(name: str) -> None:
-    build = NETWORKS[name]
-    check_refusal(
-        lambda: build((1, 2, 3), AFFINE.identity), ArgumentError, "input_size: expected ... (1, 2, 3)"
-    )
-
-
-@pytest.mark.parametrize("start", [[], [np.nan] * 6, [np.inf, 0], None, [[1, 2], [3]]], ids=str)
-def test_a_start_that_is_no_theta_is_refused(start: Any) -> None:
-    message = "start: expected at least one number, all finite, got"
-    check_refusal(lambda: theta_layer(4, start), ArgumentError, message)
-    check_refusal(lambda: FullyConnectedLocalisation((1, 8, 9), start), ArgumentError, message)
-    check_refusal(lambda: AsterLocalisation(3, start), ArgumentError, message)
-
-
-LAYERS: dict[str, Call] = {
-    "no channels": (AsterLocalisation, (0, AFFINE.identity), "channels: expected ... got 0"),
-    "fewer than none": (AsterLocalisation, (-3, AFFINE.identity), "channels: expected ... got -3"),
-    "thumbnails": (ThumbnailLocalisation, ((30, 64), 6), "thumbnail_size: expected multiples ... got (30, 64)"),
-}
-
-
-@pytest.mark.parametrize(("build", "arguments", "message"), LAYERS.values(), ids=LAYERS)
-def test_layers_of_no_size_are_refused(
-    build: Callable[..., object], arguments: tuple[Any, ...], message: str
-) -> None:
-    check_refusal(lambda: build(*arguments), ArgumentError, message)
-
-
-def test_dense_layers_without_units_are_refused() -> None:
-    check_refusal(
-        lambda: FullyConnectedLocalisation((1, 8, 9), AFFINE.identity, units=0),
-        ArgumentError,
-        "units: expected ... got 0",
-    )
-
-
-def test_channels_must_be_as_many_as_strides() -> None:
-    message = "channels: expected one for each of the strides (2, 2, 2), got (8, 8)"
-    check_refusal(
-        lambda: ThumbnailLocalisation((32, 64), 6, channels=(8, 8), strides=(2, 2, 2)), ArgumentError, message
-    )
