@@ -152,8 +152,8 @@ def transformer() -> str:
             "",
             *lines,
             "The last column is the sampler of torch alone, its grid a gift: the bound for whoever uses it. "
-            "With the gradient of a large source it is nearly all there is: there no grid generator in front of "
-            "it can be twice as fast as TRBA's whole.",
+            "With the gradient of a large source it is nearly all there is: there no grid generator before "
+            "it can make the whole twice as fast as TRBA's.",
             "",
             f"A forward pass holds one grid and one output above its input: {', '.join(memory)} times that. "
             f"Measured on {record['machine']}, torch {record['versions']['torch']}, by "
