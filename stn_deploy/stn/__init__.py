@@ -14,15 +14,13 @@ from stn_deploy.stn.localisation import (
     ThumbnailLocalisation,
     theta_layer,
 )
+from stn_deploy.stn.parallel import ParallelSpatialTransformer
+from stn_deploy.stn.parts import Inspection
 from stn_deploy.stn.pictures import picture_transformer
+from stn_deploy.stn.projection import DepthProjection
 from stn_deploy.stn.reference import reference_gradients, reference_sample
 from stn_deploy.stn.sampler import Sampler, sample
-from stn_deploy.stn.spatial_transformer import (
-    DepthProjection,
-    Inspection,
-    ParallelSpatialTransformer,
-    SpatialTransformer,
-)
+from stn_deploy.stn.spatial_transformer import SpatialTransformer
 from stn_deploy.stn.theta_grid_sample import theta_grid_sample
 
 __all__ = [

@@ -14,7 +14,9 @@ from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import ThinPlateSpline, Transform
 from stn_deploy.stn.checks import check_source
 from stn_deploy.stn.grid_generator import GridGenerator
-from stn_deploy.stn.spatial_transformer import Inspection, ParallelSpatialTransformer, SpatialTransformer
+from stn_deploy.stn.parallel import ParallelSpatialTransformer
+from stn_deploy.stn.parts import Inspection
+from stn_deploy.stn.spatial_transformer import SpatialTransformer
 
 if TYPE_CHECKING:
     from stn_deploy.pictures import Picture
