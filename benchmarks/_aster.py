@@ -37,16 +37,12 @@ class Aster(nn.Module):
         y = np.repeat([0.05, 0.95], POINTS // 2)
         control = np.stack([x, y], axis=1)
         self.points.bias.data = torch.from_numpy(control.reshape(-1)).float()
-        system = np.zeros((POINTS + 3, POINTS + 3))
-        system[:POINTS, :POINTS] = _kernel(control, control)
-        system[:POINTS, POINTS:] = np.c_[np.ones(POINTS), control]
-        system[POINTS:, :POINTS] = system[:POINTS, POINTS:].T
         rows, columns = np.mgrid[: OUTPUT[0], : OUTPUT[1]]
         target = np.stack([columns / (OUTPUT[1] - 1), rows / (OUTPUT[0] - 1)], axis=-1).reshape(-1, 2)
-        right = np.c_[_kernel(target, control), np.ones(len(target)), target]
+        inverse, right = unfolded_spline(control, target)
         self.inverse: Tensor
         self.right: Tensor
-        self.register_buffer("inverse", torch.from_numpy(np.linalg.inv(system)).float())
+        self.register_buffer("inverse", torch.from_numpy(inverse).float())
         self.register_buffer("right", torch.from_numpy(right).float())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,9 +55,28 @@ class Aster(nn.Module):
         return F.grid_sample(images, grid, align_corners=True)
 
 
-def _kernel(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    squared = ((first[:, None] - second[None]) ** 2).sum(-1)
-    return 0.5 * squared * np.log(np.where(squared > 0, squared, 1))
+def unfolded_spline(
+    control: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The two matrices of a thin-plate spline that is not folded into one.
+
+    Args:
+        control: (K, 2) control points. target: (P, 2) points of the output.
+    Returns:
+        (K + 3, K + 3), coefficients from source positions padded with three zeros, kernels first; (P, K + 3),
+        points from coefficients.
+    """
+    count = len(control)
+    system = np.zeros((count + 3, count + 3))
+    system[:count] = _lifted(control, control)
+    system[count:, :count] = system[:count, count:].T
+    return np.asarray(np.linalg.inv(system), np.float64), _lifted(target, control)
+
+
+def _lifted(points: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
+    squared = ((points[:, None] - control[None]) ** 2).sum(-1)
+    kernel = 0.5 * squared * np.log(np.where(squared > 0, squared, 1))
+    return np.c_[kernel, np.ones(len(points)), points]
 
 
 @torch.inference_mode()

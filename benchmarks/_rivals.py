@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from _aster import unfolded_spline
 from kornia.geometry.transform import warp_points_tps
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,14 +33,8 @@ class UnfoldedSpline:
 
     def __init__(self, output_size: tuple[int, int], count: int) -> None:
         self.output_size = output_size
-        targets = control_point_targets(count)
-        system = np.zeros((count + 3, count + 3))
-        system[:count, 3:] = _kernel(targets, targets)
-        system[:count, :3] = np.c_[np.ones(count), targets]
-        system[count:, 3:] = system[:count, :3].T
-        points = target_points(output_size)
-        lifted = np.c_[np.ones(len(points)), points, _kernel(points, targets)]
-        self.inverse = torch.tensor(np.linalg.inv(system), dtype=torch.float32)
+        inverse, lifted = unfolded_spline(control_point_targets(count), target_points(output_size))
+        self.inverse = torch.tensor(inverse, dtype=torch.float32)
         self.lifted = torch.tensor(lifted, dtype=torch.float32)
 
     def coefficients(self, theta: Tensor) -> Tensor:
@@ -71,12 +65,7 @@ class KorniaSpline:
 
     def __call__(self, source: Tensor, theta: Tensor) -> Tensor:
         n = len(theta)
-        affine, kernel = self.system.coefficients(theta).split([3, self.targets.shape[1]], dim=1)
+        kernel, affine = self.system.coefficients(theta).split([self.targets.shape[1], 3], dim=1)
         points, targets = self.points.expand(n, -1, -1), self.targets.expand(n, -1, -1)
         warped = warp_points_tps(points, targets, kernel, affine)
         return sample(source, warped.reshape(n, *self.output_size, 2))
-
-
-def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    distance = np.linalg.norm(first[:, None] - second[None], axis=-1)
-    return distance**2 * np.log(np.where(distance > 0, distance, 1))

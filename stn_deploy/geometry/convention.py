@@ -52,19 +52,30 @@ def checked_size(size: ArrayLike, name: str = "size") -> Size:
     return height, width
 
 
+def checked_array(
+    values: ArrayLike, name: str, expected: str, dtype: type[np.float64] | None = None
+) -> NDArray[Any]:
+    """``values`` as an array; ``expected`` says in the message what should have come.
+
+    Raises:
+        ShapeError: they are ragged, no numbers, or a tensor of torch that needs a gradient.
+    """
+    try:
+        return np.asarray(values, dtype)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: expected {expected}, got {error}") from error
+
+
 def checked_points(points: ArrayLike, name: str = "points", dimensions: int = 2) -> FloatArray:
     """``points`` as a float array (..., dimensions).
 
     Raises:
         ShapeError: the last dimension is another one.
     """
-    letters = ", ".join("xyz"[:dimensions])
-    try:
-        array = np.asarray(points)
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {error}") from error
+    expected = f"(..., {dimensions}) holding ({', '.join('xyz'[:dimensions])})"
+    array = checked_array(points, name, expected)
     if array.ndim < 1 or array.shape[-1] != dimensions:
-        raise ShapeError(f"{name}: expected (..., {dimensions}) holding ({letters}), got {array.shape}")
+        raise ShapeError(f"{name}: expected {expected}, got {array.shape}")
     # Half precision cannot tell neighbouring pixels apart.
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 

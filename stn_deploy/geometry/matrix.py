@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import ArgumentError, ShapeError
-from stn_deploy.geometry.convention import checked_points
+from stn_deploy.geometry.convention import checked_array, checked_points
 from stn_deploy.geometry.transform import checked_theta
 
 _ENTRY = re.compile(r"(?P<sign>-?)(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[a-z]\w*))")
@@ -138,13 +138,10 @@ class MatrixTransform:
             ShapeError: a matrix of another shape.
             ArgumentError: one that is not of this family.
         """
-        rows, columns = self.shape
-        try:
-            array = np.asarray(matrix, np.float64)
-        except (RuntimeError, TypeError, ValueError) as error:  # RuntimeError: a tensor with gradient
-            raise ShapeError(f"matrix: expected (..., {rows}, {columns}), got {error}") from error
+        expected = f"(..., {self.shape[0]}, {self.shape[1]})"
+        array = checked_array(matrix, "matrix", expected, np.float64)
         if array.shape[-2:] != self.shape:
-            raise ShapeError(f"matrix: expected (..., {rows}, {columns}), got {array.shape}")
+            raise ShapeError(f"matrix: expected {expected}, got {array.shape}")
         if self.homogeneous:
             with np.errstate(divide="ignore", invalid="ignore"):
                 array = array / array[..., -1:, -1:]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import ShapeError
-from stn_deploy.geometry.convention import checked_extent, checked_points, target_points
+from stn_deploy.geometry.convention import checked_array, checked_extent, checked_points, target_points
 
 
 class Transform(Protocol):
@@ -72,16 +72,10 @@ def checked_theta(transform: Transform, theta: ArrayLike) -> NDArray[np.float64]
     Raises:
         ShapeError: the last dimension is not the number of parameters.
     """
-    try:
-        array = np.asarray(theta, np.float64)
-    except (RuntimeError, TypeError, ValueError) as error:  # RuntimeError: a tensor that needs a gradient
-        raise ShapeError(
-            f"theta: expected (..., {transform.parameters}) for {transform.name}, got {error}"
-        ) from error
+    expected = f"(..., {transform.parameters}) for {transform.name}"
+    array = checked_array(theta, "theta", expected, np.float64)
     if array.ndim < 1 or array.shape[-1] != transform.parameters:
-        raise ShapeError(
-            f"theta: expected (..., {transform.parameters}) for {transform.name}, got {array.shape}"
-        )
+        raise ShapeError(f"theta: expected {expected}, got {array.shape}")
     return array
 
 

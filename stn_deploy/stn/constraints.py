@@ -21,7 +21,28 @@ from stn_deploy.stn.constants import Constants
 _TINY = 1e-12
 
 
-class BoundedDisplacement(nn.Module):
+class _BoundedEntries(nn.Module):
+    """Some entries of theta, kept within ``limit`` of the identity."""
+
+    def __init__(self, transform: Transform, entries: NDArray[np.bool_], limit: float, what: str) -> None:
+        super().__init__()
+        if not 0 < limit < math.inf:
+            raise ArgumentError(f"limit: expected a number above 0, got {limit}")
+        if not entries.any():
+            raise ArgumentError(f"transform: expected one with a {what} of its own, got {transform!r}")
+        self.transform, self.limit = transform, limit
+        self.constants = Constants({"identity": transform.identity, "entries": entries.astype(np.float64)})
+
+    def forward(self, theta: Tensor) -> Tensor:
+        """theta (n, p), bounded."""
+        identity = self.constants.get_buffer("identity")
+        check_theta(theta, self.transform.parameters, self.transform.name, identity)
+        wide = theta.to(identity.dtype)
+        moved = identity + self.limit * torch.tanh((wide - identity) / self.limit)
+        return torch.where(self.constants.get_buffer("entries") > 0, moved, wide)
+
+
+class BoundedDisplacement(_BoundedEntries):
     """Keeps translations, or the control points of a spline, within a distance of their identity.
 
     Each coordinate d becomes limit * tanh(d / limit).
@@ -36,16 +57,10 @@ class BoundedDisplacement(nn.Module):
         Raises:
             ArgumentError: a limit not above 0, or a transform without such entries.
         """
-        super().__init__()
-        self.bounded = _BoundedEntries(transform, transform.displacements, limit, "displacement")
-
-    def forward(self, theta: Tensor) -> Tensor:
-        """theta (n, p), bounded."""
-        bounded: Tensor = self.bounded(theta)
-        return bounded
+        super().__init__(transform, transform.displacements, limit, "displacement")
 
 
-class BoundedPerspective(nn.Module):
+class BoundedPerspective(_BoundedEntries):
     """Keeps the horizon of a projective transform out of V: the divisor stays in [1 - limit, 1 + limit]."""
 
     def __init__(self, transform: MatrixTransform, limit: float = 0.5) -> None:
@@ -57,7 +72,6 @@ class BoundedPerspective(nn.Module):
         Raises:
             ArgumentError: a limit out of its range, or a transform without perspective or with another row.
         """
-        super().__init__()
         if not 0 < limit < 1:
             raise ArgumentError(f"limit: expected a number in (0, 1), got {limit}")
         entries = _matrix("BoundedPerspective", transform).perspectives
@@ -70,12 +84,7 @@ class BoundedPerspective(nn.Module):
                 "transform: expected a divisor row of 0 and parameters that stand nowhere else, "
                 f"got {transform!r}"
             )
-        self.bounded = _BoundedEntries(transform, entries, limit / divisor.sum(), "perspective")
-
-    def forward(self, theta: Tensor) -> Tensor:
-        """theta (n, p), bounded."""
-        bounded: Tensor = self.bounded(theta)
-        return bounded
+        super().__init__(transform, entries, limit / divisor.sum(), "perspective")
 
 
 class BoundedScale(nn.Module):
@@ -125,26 +134,6 @@ class BoundedScale(nn.Module):
         above = high * torch.tanh(log_scale.clamp(min=0) / high)
         below = low * torch.tanh(log_scale.clamp(max=0) / low)
         return torch.where(weights > 0, small * torch.exp(above + below - log_small), wide)
-
-
-class _BoundedEntries(nn.Module):
-    """Some entries of theta, kept within ``limit`` of the identity."""
-
-    def __init__(self, transform: Transform, entries: NDArray[np.bool_], limit: float, what: str) -> None:
-        super().__init__()
-        if not 0 < limit < math.inf:
-            raise ArgumentError(f"limit: expected a number above 0, got {limit}")
-        if not entries.any():
-            raise ArgumentError(f"transform: expected one with a {what} of its own, got {transform!r}")
-        self.transform, self.limit = transform, limit
-        self.constants = Constants({"identity": transform.identity, "entries": entries.astype(np.float64)})
-
-    def forward(self, theta: Tensor) -> Tensor:
-        identity = self.constants.get_buffer("identity")
-        check_theta(theta, self.transform.parameters, self.transform.name, identity)
-        wide = theta.to(identity.dtype)
-        moved = identity + self.limit * torch.tanh((wide - identity) / self.limit)
-        return torch.where(self.constants.get_buffer("entries") > 0, moved, wide)
 
 
 def _matrix(name: str, transform: Transform) -> MatrixTransform:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stn_deploy.stn.localisation.layered import LayeredLocalisation
 from stn_deploy.stn.localisation.start import (
     check_input,
     checked_count,
@@ -19,7 +19,7 @@ from stn_deploy.stn.localisation.start import (
 )
 
 
-class FullyConnectedLocalisation(nn.Module):
+class FullyConnectedLocalisation(LayeredLocalisation):
     """Two dense layers of 32 units: for small images, feature maps and volumes.
 
     Source: Jaderberg et al. 2015, section 4.1 (ST-FCN) and 4.2 (ST-CNN Multi).
@@ -35,20 +35,11 @@ class FullyConnectedLocalisation(nn.Module):
         Raises:
             ArgumentError: a size, a start or a number of units that cannot be.
         """
-        super().__init__()
-        self.input_size = checked_input_size(input_size, (2, 3))
-        units = checked_count("units", units)
-        self.features = nn.Sequential(nn.Flatten(), *_dense(math.prod(self.input_size), units, units))
-        self.last = theta_layer(units, start)
-
-    def forward(self, source: Tensor) -> Tensor:
-        """Theta (n, p) of U (n, *input_size); ShapeError for a U of another size."""
-        check_input(source, self.input_size)
-        theta: Tensor = self.last(self.features(source))
-        return theta
+        size, units = checked_input_size(input_size, (2, 3)), checked_count("units", units)
+        super().__init__(size, [], [units, units], start)
 
 
-class ConvolutionalLocalisation(nn.Module):
+class ConvolutionalLocalisation(LayeredLocalisation):
     """Four layers: two convolutions 5 x 5 of 32 filters, each pooled, and two dense layers of 32 units.
 
     Source: Jaderberg et al. 2015, section 4.2 (ST-CNN Single, house numbers).
@@ -63,24 +54,15 @@ class ConvolutionalLocalisation(nn.Module):
         Raises:
             ArgumentError: a size or a start that cannot be.
         """
-        super().__init__()
-        self.input_size = checked_input_size(input_size)
-        layers = nn.Sequential(
-            *(nn.Conv2d(self.input_size[0], 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        size = checked_input_size(input_size)
+        layers = [
+            *(nn.Conv2d(size[0], 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-            nn.Flatten(),
-        )
-        self.features = layers.extend(_dense(count_features(layers, self.input_size), 32, 32))
-        self.last = theta_layer(32, start)
-
-    def forward(self, source: Tensor) -> Tensor:
-        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
-        check_input(source, self.input_size)
-        theta: Tensor = self.last(self.features(source))
-        return theta
+        ]
+        super().__init__(size, layers, [32, 32], start)
 
 
-class LeNetLocalisation(nn.Module):
+class LeNetLocalisation(LayeredLocalisation):
     """LeNet on half an image: pool, convolution 5 x 5 of 20 filters, pool, the same again, 50 dense units.
 
     Source: Jaderberg et al. 2015, section 4.1 (ST-CNN) and appendix.
@@ -95,21 +77,12 @@ class LeNetLocalisation(nn.Module):
         Raises:
             ArgumentError: a size or a start that cannot be.
         """
-        super().__init__()
-        self.input_size = checked_input_size(input_size)
-        layers = nn.Sequential(
-            *(nn.MaxPool2d(2), nn.Conv2d(self.input_size[0], 20, 5), nn.ReLU()),
+        size = checked_input_size(input_size)
+        layers = [
+            *(nn.MaxPool2d(2), nn.Conv2d(size[0], 20, 5), nn.ReLU()),
             *(nn.MaxPool2d(2), nn.Conv2d(20, 20, 5), nn.ReLU()),
-            nn.Flatten(),
-        )
-        self.features = layers.extend(_dense(count_features(layers, self.input_size), 50))
-        self.last = theta_layer(50, start)
-
-    def forward(self, source: Tensor) -> Tensor:
-        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
-        check_input(source, self.input_size)
-        theta: Tensor = self.last(self.features(source))
-        return theta
+        ]
+        super().__init__(size, layers, [50], start)
 
 
 class MultiScaleLocalisation(nn.Module):
@@ -149,12 +122,3 @@ class MultiScaleLocalisation(nn.Module):
         joined = torch.cat([scale.flatten(1) for scale in scales], dim=1)
         theta: Tensor = self.last(torch.relu(self.dense(joined)))
         return theta
-
-
-def _dense(inputs: int, *units: int) -> list[nn.Module]:
-    """Dense layers with ReLU, of so many units each."""
-    layers: list[nn.Module] = []
-    for after in units:
-        layers += [nn.Linear(inputs, after), nn.ReLU()]
-        inputs = after
-    return layers

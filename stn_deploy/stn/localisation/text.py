@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_deploy.errors import ShapeError
 from stn_deploy.stn.checks import check_source
+from stn_deploy.stn.localisation.layered import LayeredLocalisation
 from stn_deploy.stn.localisation.start import (
-    check_input,
     checked_count,
     checked_input_size,
     count_features,
@@ -62,7 +61,7 @@ class AsterLocalisation(nn.Module):
         return theta
 
 
-class DepthwiseLocalisation(nn.Module):
+class DepthwiseLocalisation(LayeredLocalisation):
     """Depthwise separable convolutions, for edge devices: 0.1 M parameters on 3 x 32 x 64.
 
     Nothing is pooled away: where the strokes are is what theta depends on.
@@ -79,21 +78,12 @@ class DepthwiseLocalisation(nn.Module):
         Raises:
             ArgumentError: a size or a start that cannot be.
         """
-        super().__init__()
-        self.input_size = checked_input_size(input_size)
-        layers = _convolution(self.input_size[0], 16, 3, stride=2)
+        size = checked_input_size(input_size)
+        layers = _convolution(size[0], 16, 3, stride=2)
         for before, after, stride in ((16, 32, 2), (32, 32, 1), (32, 48, 2), (48, 48, 1)):
             layers += _convolution(before, before, 3, stride=stride, groups=before)
             layers += _convolution(before, after, 1)
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        self.dense = nn.Linear(count_features(self.features, self.input_size), 64)
-        self.last = theta_layer(64, start)
-
-    def forward(self, source: Tensor) -> Tensor:
-        """Theta (n, p) of U (n, c, H, W); ShapeError for a U of another size."""
-        check_input(source, self.input_size)
-        theta: Tensor = self.last(torch.relu(self.dense(self.features(source))))
-        return theta
+        super().__init__(size, layers, [64], start)
 
 
 def _convolution(
