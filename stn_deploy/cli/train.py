@@ -32,9 +32,11 @@ def command(
     words = []
     for path in data or []:
         with open_dataset(path) as dataset:
-            loaded, skipped = load_real_words(dataset)
+            loaded, left_out = load_real_words(dataset)
         words += loaded
-        errors.print(f"{path}: {len(loaded)} words, {skipped} left out (no usable quad)", highlight=False)
+        errors.print(f"{path}: {len(loaded)} words", highlight=False)
+        for reason, count in left_out.items():
+            errors.print(f"{path}: {count} left out, {reason}", highlight=False)
     with progress_bar(counted=False) as bar:
         tasks = {}
 

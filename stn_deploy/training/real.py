@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,26 +37,31 @@ class RealWord:
         return Scene(image=self.image, points=quad_control_points(self.quad, count), word=self.text)
 
 
-def load_real_words(dataset: Dataset) -> tuple[list[RealWord], int]:
-    """All words of a dataset that have a usable quadrilateral, and the number of samples left out.
+def load_real_words(dataset: Dataset) -> tuple[list[RealWord], dict[str, int]]:
+    """All words of a dataset that have a usable quadrilateral; for each reason the number left out.
 
     Raises:
         DatasetError: no sample has one.
     """
-    words = []
+    words: list[RealWord] = []
+    left_out: Counter[str] = Counter()
     for sample in dataset:
-        if sample.quad is None or not _convex(sample.quad):
-            continue
-        try:
-            words.append(RealWord(image=sample.image(), quad=sample.quad, text=sample.text))
-        except ImageError:
-            continue
+        if sample.quad is None:
+            left_out["without a quad"] += 1
+        elif not _convex(sample.quad):
+            left_out["with a quad that is not convex, clockwise and of four pixels or more"] += 1
+        else:
+            try:
+                words.append(RealWord(image=sample.image(), quad=sample.quad, text=sample.text))
+            except ImageError:
+                left_out["with an image that cannot be used"] += 1
     if not words:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(
-            "training data: expected samples with a quad column (x1,y1,...,x4,y4), found none; "
-            "add quads, or leave --data out to train on rendered words alone"
+            "training data: expected samples with a quad column (x1,y1,...,x4,y4), found none "
+            f"({reasons or 'no samples'}); add quads, or leave --data out to train on rendered words alone"
         )
-    return words, len(dataset) - len(words)
+    return words, dict(left_out)
 
 
 def _convex(quad: NDArray[np.float32]) -> bool:
