@@ -91,6 +91,58 @@ class Wave:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flag:
+    """A wave that grows from the pole to the free end.
+
+    length: of the text. amplitude: at the free end, text heights. wavelength: text heights. phase: radians.
+    pole: -1 at the left end, +1 at the right end.
+    """
+
+    length: float
+    amplitude: float
+    wavelength: float
+    phase: float
+    pole: float = -1.0
+
+    def _shift(self, x: FloatArray) -> FloatArray:
+        grown = np.clip(0.5 - self.pole * x / self.length, 0, 1.5)
+        return np.asarray(self.amplitude * grown * np.sin(2 * np.pi * x / self.wavelength + self.phase))
+
+    def bend(self, flat: FloatArray) -> FloatArray:
+        """Shift down by the growing sine."""
+        return _xy(flat[..., 0], flat[..., 1] + self._shift(flat[..., 0]))
+
+    def unbend(self, bent: FloatArray) -> FloatArray:
+        """Shift back up."""
+        return _xy(bent[..., 0], bent[..., 1] - self._shift(bent[..., 0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snake:
+    """Letters that turn along an S: half an arc to the left of the middle, half its mirror to the right.
+
+    angle: opening of each arc if it were whole, radians in (-pi, pi), not zero; positive bulges upwards on
+    the right. length: of the midline; as for an arc.
+    """
+
+    angle: float
+    length: float
+
+    def _halves(self) -> tuple[Arc, Arc]:
+        return Arc(angle=-self.angle, length=self.length), Arc(angle=self.angle, length=self.length)
+
+    def bend(self, flat: FloatArray) -> FloatArray:
+        """Each half on its arc; they meet upright in the middle."""
+        left, right = self._halves()
+        return np.where(flat[..., :1] < 0, left.bend(flat), right.bend(flat))
+
+    def unbend(self, bent: FloatArray) -> FloatArray:
+        """Each half by its arc."""
+        left, right = self._halves()
+        return np.where(bent[..., :1] < 0, left.unbend(bent), right.unbend(bent))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Envelope:
     """Top and bottom edge follow curves: bulge, wedge, arch.
 

@@ -33,7 +33,8 @@ def degrade(rng: Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.4:
-        noise = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(2, 16)
+        loudest = min(16.0, 2 + 0.6 * float(picture.std()))  # what is hardly visible would vanish
+        noise = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(2, loudest)
         picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.35:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 95))])

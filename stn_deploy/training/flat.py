@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from stn_deploy.training.fonts import can_draw
 from stn_deploy.training.warp import between_pixel_centres
 from stn_deploy.training.words import FONT_SIZES, draw_word, random_word
 
@@ -33,46 +35,83 @@ class FlatText:
         return (right - left) / (bottom - top)
 
 
-def random_flat_text(rng: Generator, fonts: tuple[str, ...], height: float) -> FlatText:
-    """A random word in a random font; in a part of the cases with other words around it.
+def random_flat_text(
+    rng: Generator,
+    fonts: Sequence[str],
+    height: float,
+    *,
+    draw: Callable[[Generator], str] = random_word,
+) -> FlatText:
+    """A random word in a random font that has its glyphs; in a part of the cases with other words around it.
 
     Args:
         fonts: font files, see `stn_deploy.training.fonts.find_fonts`.
         height: wanted height of the ink, pixels; the picture is drawn at the size at or above it.
+        draw: gives a word; some font must have the glyphs of some of them.
     """
-    font = str(rng.choice(fonts))
     size = next((size for size in FONT_SIZES if size * 0.7 >= height), FONT_SIZES[-1])
     spacing = float(rng.uniform(0.02, 0.35)) if rng.random() < 0.15 else 0.0
-    word = random_word(rng)
+
+    def drawn(font: str, size: int) -> tuple[str, NDArray[np.uint8]]:
+        while True:
+            word = draw(rng)
+            if can_draw(font, word):
+                return word, draw_word(word, font, size, spacing=spacing)
+
+    font, word = _font_and_word(rng, fonts, draw)
     ink = draw_word(word, font, size, spacing=spacing)
     while not ink.any() or ink.shape[0] < size // 3:  # a dash or a dot alone has no direction
-        word = random_word(rng)
+        font, word = _font_and_word(rng, fonts, draw)
         ink = draw_word(word, font, size, spacing=spacing)
-    if rng.random() < 0.45:
-        around = [draw_word(random_word(rng), font, size, spacing=spacing) for _ in range(4)]
+    if size > FONT_SIZES[0] and rng.random() < 0.06:
+        ink = hollow(ink)
+    if rng.random() < 0.5:
+        other_size = size if rng.random() < 0.7 else int(rng.choice(FONT_SIZES))
+        around = [drawn(font, other_size)[1] if keep else None for keep in rng.random(4) < 0.6]
         return with_neighbours(rng, ink, word, around)
     return FlatText(ink=ink, box=(0, 0, ink.shape[1], ink.shape[0]), word=word)
 
 
+def _font_and_word(rng: Generator, fonts: Sequence[str], draw: Callable[[Generator], str]) -> tuple[str, str]:
+    """A word and a font that has its glyphs."""
+    while True:
+        word = draw(rng)
+        for _ in range(8):
+            font = fonts[int(rng.integers(len(fonts)))]
+            if can_draw(font, word):
+                return font, word
+
+
+def hollow(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Only the outline of each letter, inside its edges."""
+    reach = 3 + 2 * (ink.shape[0] // 40)
+    padded = cv2.copyMakeBorder(ink, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    inner = cv2.erode(padded, np.ones((reach, reach), np.uint8))[reach:-reach, reach:-reach]
+    return np.asarray(cv2.subtract(ink, inner), np.uint8)
+
+
 def with_neighbours(
-    rng: Generator, ink: NDArray[np.uint8], word: str, around: list[NDArray[np.uint8]]
+    rng: Generator, ink: NDArray[np.uint8], word: str, around: Sequence[NDArray[np.uint8] | None]
 ) -> FlatText:
-    """Put other words left, right, above and below; each of the four is left out now and then."""
+    """Put other words left, right, above and below, where there is one; often as close as lines of text."""
     height, width = ink.shape
     pad_y, pad_x = int(1.3 * height), int(1.6 * height)
     canvas = np.zeros((height + 2 * pad_y, width + 2 * pad_x), np.uint8)
-    gap_x, gap_y = rng.uniform(0.25, 0.8) * height, rng.uniform(0.2, 0.7) * height
-    before, after, above, below = around
+    gap_x, gap_y = rng.uniform(0.25, 0.8) * height, rng.uniform(0.1, 0.6) * height
     offset = rng.uniform(-0.6, 0.6, 2) * width
-    places = [
-        (pad_y, pad_x - gap_x - before.shape[1], before),
-        (pad_y, pad_x + width + gap_x, after),
-        (pad_y - gap_y - above.shape[0], pad_x + offset[0], above),
-        (pad_y + height + gap_y, pad_x + offset[1], below),
-    ]
-    for keep, (top, left, other) in zip(rng.random(4) < 0.6, places, strict=True):
-        if keep:
-            _paste(canvas, other, int(top), int(left))
+    lowered = int(rng.integers(2))  # words in one line share their top or their bottom
+    for side, other in enumerate(around):
+        if other is None:
+            continue
+        high, wide = other.shape
+        beside = pad_y + lowered * (height - high)
+        top, left = (
+            (beside, pad_x - gap_x - wide),
+            (beside, pad_x + width + gap_x),
+            (pad_y - gap_y - high, pad_x + offset[0]),
+            (pad_y + height + gap_y, pad_x + offset[1]),
+        )[side]
+        _paste(canvas, other, int(top), int(left))
     _paste(canvas, ink, pad_y, pad_x)
     return FlatText(ink=canvas, box=(pad_x, pad_y, pad_x + width, pad_y + height), word=word)
 

@@ -103,17 +103,46 @@ def _at_scale(flat: FlatText, scale: float) -> tuple[NDArray[np.uint8], NDArray[
     return ink, texture, np.array([size[0] / width, size[1] / height])
 
 
-def random_margins(rng: Generator) -> FloatArray:
-    """Margins (left, top, right, bottom) as detectors leave them: tight, loose, or cutting in."""
-    if rng.random() < 0.5:
-        return rng.uniform(-0.05, 0.15, 4)
-    return rng.uniform(-0.05, 0.6, 4)
+def random_margins(rng: Generator, *, crowded: bool = False) -> FloatArray:
+    """Margins (left, top, right, bottom) as detectors leave them: tight, loose, cutting in, lopsided.
+
+    Args:
+        crowded: other words stand around; more often, the crop shows a part of a line above or below.
+    """
+    kind = rng.random()
+    if kind < 0.42:
+        margins = rng.uniform(-0.08, 0.15, 4)
+    elif kind < 0.94:
+        margins = rng.uniform(-0.05, 0.6, 4)
+    else:
+        margins = rng.uniform(0.3, 1.2, 4)
+    if rng.random() < 0.15:
+        margins[rng.integers(4)] = rng.uniform(-0.1, 0.02)
+    if crowded and rng.random() < 0.35:
+        margins[rng.choice([1, 3])] = rng.uniform(0.4, 1.0)
+    return np.asarray(margins, np.float64)
 
 
-def random_scene(rng: Generator, flat: FlatText, warp: Warp, *, count: int) -> Scene:
-    """A crop with random margins, style and camera."""
+def random_scene(
+    rng: Generator, flat: FlatText, warp: Warp, *, count: int, text_height: float | None = None
+) -> Scene:
+    """A crop with random margins, style and camera.
+
+    Args:
+        count: K, number of control points in the result.
+        text_height: mean height of the text in the crop, pixels; random where not given.
+    """
+    _, top, _, bottom = flat.box
+    crowded = top > 0.5 * (bottom - top)
     placement = place(
-        warp, text_height=float(np.exp(rng.uniform(np.log(9), np.log(80)))), margins=random_margins(rng)
+        warp,
+        text_height=random_text_height(rng) if text_height is None else text_height,
+        margins=random_margins(rng, crowded=crowded),
     )
     scene = compose(flat, warp, placement, random_style(rng), count=count)
     return Scene(image=degrade(rng, scene.image), points=scene.points, word=scene.word)
+
+
+def random_text_height(rng: Generator) -> float:
+    """Pixels, 8 to 80, small ones as often as large ones."""
+    return float(np.exp(rng.uniform(np.log(8), np.log(80))))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import control_point_targets
 from stn_deploy.geometry.convention import FloatArray
-from stn_deploy.training.bends import Arc, Bend, Cylinder, Envelope, Straight, Wave
+from stn_deploy.training.bends import Arc, Bend, Cylinder, Envelope, Flag, Snake, Straight, Wave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +84,26 @@ def squeeze(factor: float, slant: float = 0.0) -> NDArray[np.float64]:
 
 def random_bend(rng: Generator, length: float) -> Bend:
     """A bend from the training distribution for a text of this length."""
-    kind = rng.choice(["arc", "wave", "envelope", "cylinder"], p=[0.5, 0.2, 0.18, 0.12])
-    sign = rng.choice([-1.0, 1.0])
+    kind = rng.choice(
+        ["arc", "wave", "flag", "snake", "envelope", "cylinder"], p=[0.48, 0.14, 0.07, 0.06, 0.14, 0.11]
+    )
+    sign = float(rng.choice([-1.0, 1.0]))
+    widest = length / 0.75  # beyond, the inner edge of an arc nears its centre
     if kind == "arc":
-        widest = min(np.radians(200), length / 0.75)
-        return Arc(angle=sign * rng.uniform(min(np.radians(8), widest / 2), widest), length=length)
-    if kind == "wave":
+        largest = min(np.radians(200), widest)
+        return Arc(angle=sign * rng.uniform(min(np.radians(8), largest / 2), largest), length=length)
+    if kind == "snake":
+        largest = min(np.radians(130), widest)
+        return Snake(angle=sign * rng.uniform(min(np.radians(20), largest / 2), largest), length=length)
+    if kind in {"wave", "flag"}:
         wavelength = length * rng.uniform(0.7, 2.0)
-        return Wave(
-            amplitude=min(rng.uniform(0.05, 0.5), 0.16 * wavelength),
-            wavelength=wavelength,
-            phase=rng.uniform(0, 2 * np.pi),
-        )
+        phase = rng.uniform(0, 2 * np.pi)
+        steepest = 0.16 * wavelength  # a slope of 45 degrees
+        if kind == "wave":
+            amplitude = min(rng.uniform(0.05, 0.55), steepest)
+            return Wave(amplitude=amplitude, wavelength=wavelength, phase=phase)
+        amplitude = min(rng.uniform(0.2, 0.7), steepest)
+        return Flag(length=length, amplitude=amplitude, wavelength=wavelength, phase=phase, pole=sign)
     if kind == "envelope":
         return Envelope(
             length=length,
@@ -107,21 +115,39 @@ def random_bend(rng: Generator, length: float) -> Bend:
 
 
 def random_warp(rng: Generator, length: float) -> Warp:
-    """A distortion from the training distribution: a third straight, the others bent, turned and tilted."""
-    matrix = squeeze(float(np.exp(rng.uniform(np.log(0.45), np.log(1.7)))), rng.normal(0, 0.08))
+    """A distortion from the training distribution: a good third straight, the others bent, turned, tilted.
+
+    Short words are mostly straight: turned or tilted, they could as well be others.
+    """
+    matrix = squeeze(float(np.exp(rng.uniform(np.log(0.4), np.log(1.8)))), rng.normal(0, 0.08))
     kind = rng.random()
-    if kind < 0.33:
+    straight = 0.34 if length > 1.8 else 0.6 if length > 1.2 else 0.8
+    if kind < straight:
         matrix = rotation(np.radians(rng.normal(0, 2.0))) @ matrix
         return Warp(length=length, scene_from_bent=matrix)
-    bend = random_bend(rng, length) if kind < 0.78 else Straight()
-    if isinstance(bend, Arc) and abs(bend.angle) > np.radians(60):
+    bend = random_bend(rng, length) if kind > straight + 0.36 * (1 - straight) else Straight()
+    if isinstance(bend, (Arc, Snake)) and abs(bend.angle) > np.radians(60):
         # A squeezed circle is an ellipse; mild squeezes only, as cameras see them.
-        matrix = squeeze(float(rng.uniform(0.8, 1.25)), matrix[0, 1])
-    if rng.random() < 0.6 or isinstance(bend, Straight):
-        along, across = np.clip(rng.normal(0, [0.16, 0.08]), [-0.45, -0.2], [0.45, 0.2])
+        matrix = squeeze(float(rng.uniform(0.75, 1.3)), matrix[0, 1])
+    if isinstance(bend, Straight) or rng.random() < 0.65:
+        along, across, angle = _random_view(rng, length, isinstance(bend, Straight))
         outline = Warp(length=length, bend=bend, scene_from_bent=matrix).control_points(40)
-        matrix = perspective(along, across, np.abs(outline).max(axis=0)) @ matrix
-        widest = 60.0 if isinstance(bend, Straight) else 45.0
-        angle = rng.uniform(-widest, widest) if rng.random() < 0.6 else rng.normal(0, 10.0)
-        matrix = rotation(np.radians(angle)) @ matrix
+        matrix = rotation(angle) @ perspective(along, across, np.abs(outline).max(axis=0)) @ matrix
     return Warp(length=length, bend=bend, scene_from_bent=matrix)
+
+
+def _random_view(rng: Generator, length: float, unbent: bool) -> tuple[float, float, float]:
+    """Perspective along and across the text, and a rotation in radians."""
+    deepest = 0.65 * float(np.clip(length / 2.5, 0.3, 1))
+    evenly = rng.random() < (0.5 if unbent else 0.35)
+    along = rng.uniform(-deepest, deepest) if evenly else rng.normal(0, 0.15)
+    along, across = np.clip([along, rng.normal(0, 0.08)], [-deepest, -0.2], [deepest, 0.2])
+    widest = (60.0 if unbent else 45.0) * float(np.clip(length / 2, 0.3, 1))
+    kind = rng.random()
+    if kind < 0.5:
+        angle = rng.uniform(-widest, widest)
+    elif kind < 0.6 and unbent and length > 2.5:
+        angle = rng.choice([-1, 1]) * rng.uniform(60, 85)  # nearly upright, still read from left to right
+    else:
+        angle = np.clip(rng.normal(0, 10.0), -widest, widest)
+    return float(along), float(across), float(np.radians(angle))

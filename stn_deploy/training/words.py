@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -41,38 +43,65 @@ FONT_SIZES = (24, 48, 80)
 
 
 def random_word(rng: Generator) -> str:
-    """A word as it may stand on a sign: common, invented, a number, a code, a price, a single letter."""
+    """A word as it may stand on a sign: common, invented, a number, a code, a price, a few letters or one."""
     kind = rng.random()
-    if kind < 0.45:
-        word = str(rng.choice(COMMON))
-    elif kind < 0.72:
+    if kind < 0.12:
+        return _short(rng)
+    if kind < 0.52:
+        word = _one_of(rng, COMMON)
+    elif kind < 0.76:
         word = "".join(
-            str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) + str(rng.choice(["", *_CODAS]))
+            _one_of(rng, _ONSETS) + _one_of(rng, _VOWELS) + _one_of(rng, ["", *_CODAS])
             for _ in range(rng.integers(1, 5))
         )
-    elif kind < 0.86:
+    elif kind < 0.87:
         return _number(rng)
     elif kind < 0.93:
-        letters = list(_LETTERS + _DIGITS)
-        return "".join(rng.choice(letters, size=rng.integers(1, 8)))
+        return _letters(rng, _LETTERS + _DIGITS, 8)
     else:
-        word = f"{rng.choice(COMMON)}{rng.choice([' ', ' & ', '-'])}{rng.choice(COMMON)}"
-    word = [str.upper, str.title, str.lower][int(rng.choice(3, p=[0.45, 0.3, 0.25]))](word)
+        word = f"{_one_of(rng, COMMON)}{_one_of(rng, [' ', ' & ', '-'])}{_one_of(rng, COMMON)}"
+    word = _cased(rng, word)
     if rng.random() < 0.07:
-        word += str(rng.choice(list(".,:!?'")))
+        word += _one_of(rng, ".,:!?'")
     return word
 
 
+def _one_of(rng: Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _letters(rng: Generator, alphabet: str, below: int) -> str:
+    """Up to ``below - 1`` letters of an alphabet."""
+    return "".join(_one_of(rng, alphabet) for _ in range(rng.integers(1, below)))
+
+
+def _cased(rng: Generator, word: str) -> str:
+    kind = rng.random()
+    return word.upper() if kind < 0.45 else word.title() if kind < 0.75 else word.lower()
+
+
+def _short(rng: Generator) -> str:
+    """One character to three: what is taken for tilted text where training never shows it."""
+    kind = rng.random()
+    if kind < 0.25:
+        return _one_of(rng, _DIGITS)
+    if kind < 0.45:
+        return _cased(rng, _one_of(rng, _LETTERS))
+    if kind < 0.7:
+        return _letters(rng, _DIGITS, 4)
+    return _cased(rng, _letters(rng, _LETTERS, 4))
+
+
 def _number(rng: Generator) -> str:
-    digits = "".join(rng.choice(list(_DIGITS), size=rng.integers(1, 6)))
+    digits = _letters(rng, _DIGITS, 6)
     form = rng.random()
     if form < 0.6:
         return digits
     if form < 0.75:
-        return f"{rng.choice(list('$£€'))}{digits}.{rng.integers(0, 100):02d}"
+        return f"{_one_of(rng, '$£€')}{digits}.{rng.integers(0, 100):02d}"
     if form < 0.85:
         return f"{rng.integers(1, 24)}:{rng.integers(0, 60):02d}"
-    return f"{digits}{rng.choice(['%', 'km', 'A', 'th', 'KG', 'm'])}"
+    return f"{digits}{_one_of(rng, ['%', 'km', 'A', 'th', 'KG', 'm'])}"
 
 
 def draw_word(word: str, font_file: str, font_size: int, *, spacing: float = 0.0) -> NDArray[np.uint8]:

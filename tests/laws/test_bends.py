@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stn_deploy.training.bends import Arc, Bend, Cylinder, Envelope, Straight, Wave
+from stn_deploy.training.bends import Arc, Bend, Cylinder, Envelope, Flag, Snake, Straight, Wave
 from tests.tolerances import FLOAT64
 
 LENGTH = 5.0
@@ -15,6 +15,10 @@ BENDS: dict[str, Bend] = {
     "arc up": Arc(angle=np.radians(100), length=LENGTH),
     "arc down": Arc(angle=np.radians(-200), length=LENGTH),
     "wave": Wave(amplitude=0.4, wavelength=3.5, phase=0.7),
+    "flag": Flag(length=LENGTH, amplitude=0.6, wavelength=4.2, phase=0.4),
+    "flag, pole on the right": Flag(length=LENGTH, amplitude=0.5, wavelength=6.5, phase=2.0, pole=1.0),
+    "snake": Snake(angle=np.radians(130), length=LENGTH),
+    "snake, mirrored": Snake(angle=np.radians(-60), length=LENGTH),
     "envelope": Envelope(length=LENGTH, rise=0.6, slope=-0.3, bulge=0.4),
     "narrow envelope": Envelope(length=LENGTH, rise=-0.6, slope=0.3, bulge=-0.4),
     "cylinder": Cylinder(angle=np.radians(150), length=LENGTH, lean=-0.4),
@@ -59,12 +63,37 @@ def test_an_arc_bends_the_midline_onto_a_circle_of_its_length(angle: float) -> N
     assert np.sign(middle[0, 1] - middle[500, 1]) == np.sign(angle)
 
 
-@pytest.mark.parametrize("name", ["arc up", "arc down", "wave", "cylinder"])
+@pytest.mark.parametrize("name", ["arc up", "arc down", "wave", "flag", "snake", "cylinder"])
 def test_letters_keep_their_height(name: str) -> None:
     top, bottom = (
         BENDS[name].bend(np.stack([np.linspace(-2, 2, 9), np.full(9, y)], axis=1)) for y in (-0.5, 0.5)
     )
     assert np.abs(np.linalg.norm(bottom - top, axis=1) - 1).max() < FLOAT64
+
+
+@pytest.mark.parametrize("pole", [-1.0, 1.0])
+def test_a_flag_is_still_at_its_pole_and_waves_most_at_its_free_end(pole: float) -> None:
+    bend = Flag(length=LENGTH, amplitude=0.6, wavelength=0.5, phase=0.4, pole=pole)
+    xs = np.linspace(-LENGTH / 2, LENGTH / 2, 401)
+    shift = np.abs(bend.bend(np.stack([xs, np.full(401, 0.3)], axis=1))[:, 1] - 0.3)
+    if pole > 0:
+        shift = shift[::-1]
+    assert shift[0] < FLOAT64
+    largest = [part.max() for part in np.array_split(shift, 5)]
+    assert (np.diff(largest) > 0).all()
+    assert 0.54 < largest[-1] <= 0.6
+
+
+def test_a_snake_turns_one_way_then_the_other_without_a_kink() -> None:
+    bend = Snake(angle=np.radians(100), length=LENGTH)
+    middle = bend.bend(np.stack([np.linspace(-LENGTH / 2, LENGTH / 2, 1001), np.zeros(1001)], axis=1))
+    steps = np.diff(middle, axis=0)
+    assert abs(np.linalg.norm(steps, axis=1).sum() - LENGTH) < 1e-4
+    turns = np.diff(np.arctan2(steps[:, 1], steps[:, 0]))
+    assert np.abs(turns).max() < np.radians(100) / 1000 + 1e-9  # no more than on the arcs: no kink
+    assert np.abs(turns[:499] + np.radians(100) / 1000).max() < 1e-6
+    assert np.abs(turns[500:] - np.radians(100) / 1000).max() < 1e-6
+    assert np.abs(middle[0] + middle[-1]).max() < FLOAT64
 
 
 def test_an_envelope_has_its_rise_and_its_heights() -> None:

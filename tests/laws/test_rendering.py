@@ -9,7 +9,7 @@ import pytest
 from stn_deploy.geometry import normalised_from_pixels
 from stn_deploy.runtime.sampling import sample_original
 from stn_deploy.training.backgrounds import PLAIN
-from stn_deploy.training.bends import Arc, Cylinder, Envelope, Wave
+from stn_deploy.training.bends import Arc, Cylinder, Envelope, Flag, Snake, Wave
 from stn_deploy.training.flat import FlatText, flat_from_quad, with_neighbours
 from stn_deploy.training.fonts import FALLBACK
 from stn_deploy.training.scene import LARGEST, Scene, compose, place
@@ -36,6 +36,8 @@ WARPS = {
         length=LENGTH, bend=Arc(angle=np.radians(-50), length=LENGTH), scene_from_bent=rotation(0.25)
     ),
     "wave": Warp(length=LENGTH, bend=Wave(amplitude=0.15, wavelength=LENGTH * 1.4, phase=1.0)),
+    "flag": Warp(length=LENGTH, bend=Flag(length=LENGTH, amplitude=0.3, wavelength=LENGTH * 1.3, phase=1.0)),
+    "snake": Warp(length=LENGTH, bend=Snake(angle=np.radians(60), length=LENGTH)),
     "envelope": Warp(length=LENGTH, bend=Envelope(length=LENGTH, rise=0.3, slope=0.2, bulge=0.2)),
     "cylinder": Warp(length=LENGTH, bend=Cylinder(angle=np.radians(90), length=LENGTH, lean=0.3)),
 }

@@ -24,13 +24,13 @@ def project(matrix: np.ndarray, *points: tuple[float, float]) -> np.ndarray:
 def test_every_random_warp_is_undone_by_its_inverse(length: float) -> None:
     flat = flat_points(length)
     kinds = set()
-    for seed in range(150):
+    for seed in range(500):
         warp = random_warp(np.random.default_rng(seed), length)
         kinds.add(type(warp.bend).__name__)
         scene = warp.scene_from_flat(flat)
         assert np.isfinite(scene).all(), warp
         assert np.abs(warp.flat_from_scene(scene) - flat).max() < 1e-7, warp
-    assert kinds == {"Straight", "Arc", "Wave", "Envelope", "Cylinder"}
+    assert kinds == {"Straight", "Arc", "Wave", "Flag", "Snake", "Envelope", "Cylinder"}
 
 
 def test_no_random_warp_mirrors_or_turns_text_over() -> None:
