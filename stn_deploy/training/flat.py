@@ -144,10 +144,17 @@ def flat_from_quad(image: NDArray[np.uint8], quad: NDArray[np.float32], word: st
     texture = cv2.warpPerspective(
         image, between_pixel_centres(matrix), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    ink = np.full(texture.shape[:2], 255, np.uint8)
+    # Fading out, or the edge of the texture would show where the text is.
+    ink = np.minimum.outer(*(_fading(length, 0.7 * pad) for length in texture.shape[:2]))
     return FlatText(
-        ink=ink,
+        ink=np.asarray(ink, np.uint8),
         texture=np.asarray(texture, np.uint8),
         box=(pad, pad, pad + width, pad + height),
         word=word,
     )
+
+
+def _fading(length: int, reach: float) -> NDArray[np.float64]:
+    """255 in the middle, falling to 0 at both ends over ``reach`` pixels."""
+    from_end = np.arange(length) + 0.5
+    return np.asarray(np.clip(np.minimum(from_end, length - from_end) / reach, 0, 1) * 255)

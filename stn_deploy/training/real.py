@@ -85,13 +85,14 @@ def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     sides = np.linalg.norm(np.roll(word.quad, -1, axis=0) - word.quad, axis=1)
     height = max(float(sides[1] + sides[3]) / 2, 2.0)
     middle = word.quad.mean(axis=0)
-    along, across = np.clip(rng.normal(0, [0.12, 0.05]), -0.35, 0.35)
+    along = rng.uniform(-0.5, 0.5) if rng.random() < 0.2 else rng.normal(0, 0.12)
+    along, across = np.clip([along, rng.normal(0, 0.05)], [-0.5, -0.2], [0.5, 0.2])
     half_extent = np.abs(points - middle).max(axis=0) / height * 1.5
-    angle = rng.uniform(-45, 45) if rng.random() < 0.25 else rng.normal(0, 6)
+    angle = rng.uniform(-60, 60) if rng.random() < 0.25 else rng.normal(0, 6)
     scene_from_flat = (
         rotation(np.radians(angle))
         @ perspective(along, across, half_extent)
-        @ squeeze(float(np.exp(rng.uniform(-0.35, 0.35))), rng.normal(0, 0.06))
+        @ squeeze(float(np.exp(rng.uniform(-0.5, 0.5))), rng.normal(0, 0.06))
     )
     centred = np.diag([1 / height, 1 / height, 1.0]) @ np.array(
         [[1, 0, -middle[0]], [0, 1, -middle[1]], [0, 0, 1.0]]

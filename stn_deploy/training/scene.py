@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -139,7 +139,11 @@ def random_scene(
         text_height=random_text_height(rng) if text_height is None else text_height,
         margins=random_margins(rng, crowded=crowded),
     )
-    scene = compose(flat, warp, placement, random_style(rng), count=count)
+    style = random_style(rng)
+    if flat.texture is not None and rng.random() < 0.7:  # as if the photograph went on
+        edge = np.concatenate([flat.texture[0], flat.texture[-1], flat.texture[:, 0], flat.texture[:, -1]])
+        style = replace(style, paper=edge.mean(axis=0), grain=style.grain * 0.5)
+    scene = compose(flat, warp, placement, style, count=count)
     return Scene(image=degrade(rng, scene.image), points=scene.points, word=scene.word)
 
 

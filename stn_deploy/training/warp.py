@@ -138,15 +138,15 @@ def random_warp(rng: Generator, length: float) -> Warp:
 
 def _random_view(rng: Generator, length: float, unbent: bool) -> tuple[float, float, float]:
     """Perspective along and across the text, and a rotation in radians."""
-    deepest = 0.65 * float(np.clip(length / 2.5, 0.3, 1))
-    evenly = rng.random() < (0.5 if unbent else 0.35)
+    deepest = 0.65 * float(np.clip(length / 2.2, 0.3, 1))
+    evenly = rng.random() < (0.5 if unbent else 0.45)
     along = rng.uniform(-deepest, deepest) if evenly else rng.normal(0, 0.15)
     along, across = np.clip([along, rng.normal(0, 0.08)], [-deepest, -0.2], [deepest, 0.2])
     widest = (60.0 if unbent else 45.0) * float(np.clip(length / 2, 0.3, 1))
     kind = rng.random()
     if kind < 0.5:
         angle = rng.uniform(-widest, widest)
-    elif kind < 0.6 and unbent and length > 2.5:
+    elif kind < 0.66 and unbent and length > 2.5:
         angle = rng.choice([-1, 1]) * rng.uniform(60, 85)  # nearly upright, still read from left to right
     else:
         angle = np.clip(rng.normal(0, 10.0), -widest, widest)

@@ -16,7 +16,7 @@ from tests.tolerances import HALF_PIXEL_RULED_OUT
 
 QUAD = np.array([[42, 31], [165, 52], [158, 104], [35, 79]], np.float32)
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)
-RADIUS = 5
+RADIUS = 4
 
 
 def photograph() -> RealWord:
