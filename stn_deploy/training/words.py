@@ -45,16 +45,16 @@ FONT_SIZES = (24, 48, 80)
 def random_word(rng: Generator) -> str:
     """A word as it may stand on a sign: common, invented, a number, a code, a price, a few letters or one."""
     kind = rng.random()
-    if kind < 0.12:
+    if kind < 0.06:
         return _short(rng)
-    if kind < 0.52:
+    if kind < 0.5:
         word = _one_of(rng, COMMON)
     elif kind < 0.76:
         word = "".join(
             _one_of(rng, _ONSETS) + _one_of(rng, _VOWELS) + _one_of(rng, ["", *_CODAS])
             for _ in range(rng.integers(1, 5))
         )
-    elif kind < 0.87:
+    elif kind < 0.86:
         return _number(rng)
     elif kind < 0.93:
         return _letters(rng, _LETTERS + _DIGITS, 8)
