@@ -30,7 +30,11 @@ def command(
     max_megapixels: Annotated[float, typer.Option(help="Larger images are refused.")] = 50.0,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png: before and after.")] = False,
     read: Annotated[
-        str, typer.Option(help="Show the text before and after: tesseract, auto or none.")
+        str,
+        typer.Option(
+            help="Show the text before and after: tesseract, rapidocr, rapidocr-v4, none, or auto "
+            "(tesseract where it is installed)."
+        ),
     ] = "none",
     threads: Annotated[int, typer.Option(help="Of the network.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
@@ -43,9 +47,10 @@ def command(
     from stn_deploy.data import find_images
     from stn_deploy.runtime import Rectifier
     from stn_deploy.runtime.folder import LINES, FileResult, rectify_files
+    from stn_deploy.runtime.ocr import READERS
 
-    if read not in ("none", "auto", "tesseract"):
-        raise ArgumentError(f"--read: expected tesseract, auto or none, got {read!r}")
+    if read not in ("none", "auto", *READERS):
+        raise ArgumentError(f"--read: expected {', '.join(READERS)}, auto or none, got {read!r}")
     if max_megapixels <= 0:
         raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
     found = find_images(inputs, leave_out=to)

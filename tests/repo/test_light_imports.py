@@ -21,7 +21,8 @@ STAYS_UNLOADED = {
     "stn_deploy.artifact": (*TRAINING_LIBRARIES, "cv2", "onnxruntime", "PIL"),
     "stn_deploy.data": (*TRAINING_LIBRARIES, "onnxruntime", "lmdb"),
     "stn_deploy.pictures": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "lmdb"),
-    "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy", "tesserocr", "pytesseract"),
+    "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy"),
+    "stn_deploy.runtime.ocr": ("onnxruntime", "tesserocr", "pytesseract", "rapidocr", "rapidocr_onnxruntime"),
     "stn_deploy.cli": (*TRAINING_LIBRARIES, "onnxruntime"),
 }
 

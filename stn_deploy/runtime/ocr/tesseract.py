@@ -1,4 +1,4 @@
-"""OCR engines behind one protocol: a crop in, a reading out. Tesseract for now."""
+"""Tesseract: one engine in this process, or a process for each reading."""
 
 from __future__ import annotations
 
@@ -7,32 +7,17 @@ import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.errors import ArgumentError, MissingDependency
+from stn_deploy.errors import MissingDependency
+from stn_deploy.runtime.ocr.reader import Reader, Reading
 
 SINGLE_LINE = 7
 """Tesseract's page segmentation mode for one line of text."""
-
-
-class Reading(NamedTuple):
-    """text: what was read. confidence: of the reading, in [0, 1]."""
-
-    text: str
-    confidence: float
-
-
-class Reader(Protocol):
-    """Reads the text of a crop."""
-
-    name: str
-
-    def read(self, image: NDArray[np.uint8]) -> Reading:
-        """Text of a crop (h, w, 3) uint8 BGR."""
 
 
 class TesseractLibrary:
@@ -102,15 +87,12 @@ def _tessdata() -> str:
     raise MissingDependency("Tesseract's English data is not installed; apt install tesseract-ocr")
 
 
-def open_reader(name: str) -> Reader:
-    """The OCR engine of a name: "tesseract".
+def open_tesseract() -> Reader:
+    """Tesseract through the library where it is installed, else through the program.
 
     Raises:
-        ArgumentError: an unknown name.
-        MissingDependency: it is not installed.
+        MissingDependency: neither is installed.
     """
-    if name != "tesseract":
-        raise ArgumentError(f"ocr: expected tesseract, got {name!r}")
     try:
         return TesseractLibrary()
     except MissingDependency as first:
@@ -118,8 +100,3 @@ def open_reader(name: str) -> Reader:
             return TesseractProgram()
         except MissingDependency as second:
             raise MissingDependency(f"Tesseract cannot be used: {first}; {second}") from None
-
-
-def comparable(text: str) -> str:
-    """What counts when readings are compared with labels: lower case a to z and digits."""
-    return re.sub("[^a-z0-9]", "", text.lower())
