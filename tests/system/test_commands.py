@@ -52,9 +52,11 @@ def test_evaluate_on_the_samples(run: Run) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["words"] == len(list(SAMPLES.glob("*.jpg")))
-    assert result["rectified"] >= result["raw"] + 0.3
-    assert result["broken"] == []
-    assert result["gain_interval_95"][0] <= result["gain"] <= result["gain_interval_95"][1]
+    (engine,) = result["engines"]
+    rectified = engine["rectified"]
+    assert rectified["accuracy"] >= engine["raw"] + 0.3
+    assert rectified["broken"] == []
+    assert rectified["interval"][0] <= rectified["gain"] <= rectified["interval"][1]
 
 
 def test_version_is_the_package_s() -> None:
@@ -73,6 +75,7 @@ def test_version_is_the_package_s() -> None:
         (["torch"], ["verify"], "stn-deploy[export]"),
         (["onnx"], ["export", "checkpoint", "-o", "x.onnx"], "stn-deploy[export]"),
         (["tesserocr", "pytesseract"], ["evaluate", str(SAMPLES)], "stn-deploy[ocr]"),
+        (["rapidocr"], ["evaluate", str(SAMPLES), "--ocr", "rapidocr"], "stn-deploy[rapidocr]"),
     ],
 )
 def test_a_missing_package_names_its_extra(

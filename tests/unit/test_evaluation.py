@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import cv2
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from stn_deploy.data import Sample
-from stn_deploy.errors import ArgumentError, DatasetError
+from stn_deploy.errors import ArgumentError, DatasetError, ImageError
 from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime import Rectified, Rectifier
 from stn_deploy.runtime.evaluation import Case, Evaluation, evaluate
-from stn_deploy.runtime.ocr import Reading, comparable, open_reader
+from stn_deploy.runtime.ocr import Reading
 
 RAW, STRAIGHT = 40, 200
 """Grey of a crop and of what the rectifier makes of it."""
@@ -22,15 +23,24 @@ RAW, STRAIGHT = 40, 200
 class ScriptedReader:
     """Reads a crop by its grey value; the red channel says which crop it is."""
 
-    name = "scripted"
-
-    def __init__(self, raw: list[str], straight: list[str]) -> None:
+    def __init__(
+        self,
+        raw: list[str],
+        straight: list[str],
+        *,
+        name: str = "scripted",
+        sure: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
+        self.name = name
         self.texts = {RAW: raw, STRAIGHT: straight}
+        certain = sure or ([0.5] * len(raw), [0.5] * len(straight))
+        self.confidences = dict(zip((RAW, STRAIGHT), certain, strict=True))
         self.calls = 0
 
     def read(self, image: np.ndarray) -> Reading:
         self.calls += 1
-        return Reading(self.texts[int(image[0, 0, 0])][int(image[0, 0, 2])], 0.5)
+        grey, index = int(image[0, 0, 0]), int(image[0, 0, 2])
+        return Reading(self.texts[grey][index], self.confidences[grey][index])
 
 
 def scripted_rectifier(untouched: set[int]) -> Rectifier:
@@ -61,24 +71,73 @@ RAW_TEXTS = ["right!", "fxed", "BROKEN", "wrng", "left"]
 STRAIGHT_TEXTS = ["RIGHT", "Fixed.", "brken", "wron", "must not be read"]
 
 
+def samples(*more: Sample) -> list[Sample]:
+    return [*(sample(index, text) for index, text in enumerate(LABELS)), *more]
+
+
 def evaluated(*more: Sample) -> tuple[Evaluation, ScriptedReader, list[None]]:
     reader, progress = ScriptedReader(RAW_TEXTS, STRAIGHT_TEXTS), list[None]()
-    samples = [*(sample(index, text) for index, text in enumerate(LABELS)), *more]
     rectifier = scripted_rectifier({4})
-    return evaluate(samples, rectifier, reader, progress=lambda: progress.append(None)), reader, progress
+    (result,) = evaluate(samples(*more), rectifier, [reader], progress=lambda: progress.append(None))
+    return result, reader, progress
+
+
+def labels(cases: list[Case]) -> list[str]:
+    return [case.label for case in cases]
 
 
 def test_words_are_counted_as_right_fixed_and_broken() -> None:
     result, reader, _ = evaluated()
     assert result.engine == "scripted"
-    assert result.raw_accuracy == 3 / 5
-    assert result.rectified_accuracy == 3 / 5
+    assert result.raw_accuracy == result.rectified.accuracy == 3 / 5
+    assert result.rectified.gain == 0
     assert result.applied == 4 / 5
-    assert [case.label for case in result.fixed] == ["fixed"]
-    assert [case.label for case in result.broken] == ["broken"]
-    assert result.cases[1] == Case(name="1.png", label="fixed", raw="fxed", rectified="Fixed.", applied=True)
+    assert labels(result.rectified.fixed) == ["fixed"]
+    assert labels(result.rectified.broken) == ["broken"]
+    assert result.cases[1] == Case(
+        name="1.png",
+        label="fixed",
+        raw="fxed",
+        raw_confidence=0.5,
+        rectified="Fixed.",
+        rectified_confidence=0.5,
+        applied=True,
+    )
     assert reader.calls == 9  # an untouched crop is read once
     assert result.cases[4].rectified == "left"
+
+
+def test_the_second_opinion_is_the_more_confident_reading_and_raw_when_equal() -> None:
+    sure = ([0.9, 0.4, 0.8, 0.3, 0.1], [0.9, 0.6, 0.8, 0.9, 0.0])
+    reader = ScriptedReader(RAW_TEXTS, STRAIGHT_TEXTS, sure=sure)
+    (result,) = evaluate(samples(), scripted_rectifier({4}), [reader])
+    opinions = [case.second_opinion for case in result.cases]
+    assert opinions == ["right!", "Fixed.", "BROKEN", "wron", "left"]
+    assert labels(result.second_opinion.fixed) == ["fixed"]
+    assert result.second_opinion.broken == []
+    assert result.second_opinion.accuracy == 4 / 5
+    assert abs(result.second_opinion.gain - 1 / 5) < 1e-12
+    assert (result.cases[4].raw_confidence, result.cases[4].rectified_confidence) == (0.1, 0.1)
+
+
+def test_several_engines_read_the_same_crops_which_are_straightened_once() -> None:
+    first = ScriptedReader(RAW_TEXTS, STRAIGHT_TEXTS, name="first")
+    second = ScriptedReader(LABELS, LABELS, name="second")
+    rectified, changes = [], []
+    inner = scripted_rectifier({4})
+
+    def counting(image: np.ndarray) -> Rectified:
+        rectified.append(image)
+        return inner(image)
+
+    def changed(engine: str, case: Case, raw: np.ndarray, straight: np.ndarray) -> None:
+        changes.append((engine, case.label, int(raw[0, 0, 0]), int(straight[0, 0, 0])))
+
+    results = evaluate(samples(), cast(Rectifier, counting), [first, second], changed=changed)
+    assert [result.engine for result in results] == ["first", "second"]
+    assert [result.raw_accuracy for result in results] == [3 / 5, 1.0]
+    assert len(rectified) == len(LABELS)
+    assert changes == [("first", "fixed", RAW, STRAIGHT), ("first", "broken", RAW, STRAIGHT)]
 
 
 def test_labels_without_letters_are_skipped_and_unreadable_images_are_named() -> None:
@@ -90,48 +149,66 @@ def test_labels_without_letters_are_skipped_and_unreadable_images_are_named() ->
     assert len(progress) == 8
 
 
-@pytest.mark.parametrize("samples", [[], [sample(0, "&")], [sample(0, "x", b"")]])
-def test_without_anything_to_compare_there_is_no_result(samples: list[Sample]) -> None:
+def test_what_the_rectifier_cannot_use_is_named_too() -> None:
+    def refuse(image: np.ndarray) -> Rectified:
+        if image[0, 0, 2] == 3:
+            raise ImageError("image: expected sides of at most 32766 pixels")
+        return scripted_rectifier(set())(image)
+
+    reader = ScriptedReader(RAW_TEXTS, STRAIGHT_TEXTS)
+    (result,) = evaluate(samples(), cast(Rectifier, refuse), [reader])
+    assert result.unreadable == ["3.png: image: expected sides of at most 32766 pixels"]
+    assert len(result.cases) == 4
+
+
+@pytest.mark.parametrize("given", [[], [sample(0, "&")], [sample(0, "x", b"")]])
+def test_without_anything_to_compare_there_is_no_result(given: list[Sample]) -> None:
     with pytest.raises(DatasetError, match="expected at least one readable crop"):
-        evaluate(samples, scripted_rectifier(set()), ScriptedReader([], []))
+        evaluate(given, scripted_rectifier(set()), [ScriptedReader([], [])])
+
+
+def test_without_an_engine_there_is_no_evaluation() -> None:
+    with pytest.raises(ArgumentError, match="readers: expected at least one OCR engine"):
+        evaluate(samples(), scripted_rectifier(set()), [])
 
 
 def made_up(*, fixed: int, broken: int, same: int) -> Evaluation:
     def case(raw: str, rectified: str) -> Case:
-        return Case(name="x", label="word", raw=raw, rectified=rectified, applied=True)
+        return Case(
+            name="x",
+            label="word",
+            raw=raw,
+            raw_confidence=0.2,
+            rectified=rectified,
+            rectified_confidence=0.9,
+            applied=True,
+        )
 
     cases = [case("wrd", "word")] * fixed + [case("word", "wrd")] * broken + [case("word", "word")] * same
     return Evaluation(engine="x", cases=cases, skipped=0, unreadable=[])
 
 
 def test_the_interval_holds_the_gain_and_narrows_with_the_number_of_words() -> None:
-    few, many = made_up(fixed=8, broken=2, same=30), made_up(fixed=160, broken=40, same=600)
     widths = []
-    for result in (few, many):
-        low, high = result.gain_interval()
-        gain = result.rectified_accuracy - result.raw_accuracy
-        assert abs(gain - 0.15) < 1e-9
-        assert low < gain < high
+    for result in (made_up(fixed=8, broken=2, same=30), made_up(fixed=160, broken=40, same=600)):
+        low, high = result.rectified.interval
+        assert abs(result.rectified.gain - 0.15) < 1e-9
+        assert low < result.rectified.gain < high
         # The normal approximation of the mean of changes of -1, 0 and 1.
         spread = 1.96 * np.sqrt((0.25 - 0.15**2) / len(result.cases))
         assert abs((high - low) / (2 * spread) - 1) < 0.15
+        assert result.second_opinion == result.rectified  # here the rectified reading is always the surer one
         widths.append(high - low)
     assert widths[1] < widths[0] / 3
-    assert few.gain_interval() == few.gain_interval()
+
+
+def test_the_interval_is_that_of_drawing_crops_with_replacement() -> None:
+    result = made_up(fixed=9, broken=4, same=27)
+    change = np.array([case.rectified_right - float(case.raw_right) for case in result.cases])
+    picks = np.random.default_rng(7).integers(len(change), size=(20_000, len(change)))
+    drawn = np.quantile(change[picks].mean(axis=1), [0.025, 0.975])
+    assert np.abs(drawn - result.rectified.interval).max() <= 1 / len(change)
 
 
 def test_without_changes_the_interval_is_empty() -> None:
-    assert made_up(fixed=0, broken=0, same=5).gain_interval() == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("Café No. 7!", "cafno7"), ("  A-b_C ", "abc"), ("ÅØ", ""), ("", ""), ("٣3", "3"), ("K\n9", "k9")],
-)
-def test_only_latin_letters_and_digits_count_and_case_does_not(text: str, expected: str) -> None:
-    assert comparable(text) == expected
-
-
-def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="ocr: expected tesseract, got 'magic'"):
-        open_reader("magic")
+    assert made_up(fixed=0, broken=0, same=5).rectified.interval == (0.0, 0.0)
