@@ -54,8 +54,14 @@ def needs(extra: str) -> Iterator[None]:
         raise MissingDependency.of(error.name or "a package", extra) from error
 
 
-def progress_bar(*, counted: bool = True) -> Progress:
-    """A progress bar on standard error; ``counted`` shows how many of how many."""
+def progress_bar(*, counted: bool = True, noted: bool = False, shown: bool = True) -> Progress:
+    """A progress bar on standard error.
+
+    Args:
+        counted: show how many of how many. noted: show the field ``note`` of each task.
+        shown: False for one that says nothing.
+    """
     middle = [MofNCompleteColumn()] if counted else []
-    columns = [TextColumn("{task.description}"), BarColumn(), *middle, TimeRemainingColumn()]
-    return Progress(*columns, console=errors, transient=True)
+    notes = [TextColumn("{task.fields[note]}")] if noted else []
+    columns = [TextColumn("{task.description}"), BarColumn(), *middle, TimeRemainingColumn(), *notes]
+    return Progress(*columns, console=errors, transient=True, disable=not shown)

@@ -3,52 +3,90 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stn_deploy.cli.common import errors, needs, output, progress_bar
 
+if TYPE_CHECKING:
+    from stn_deploy.training import RealWord
+
 
 def command(
-    to: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoint.safetensors, metrics.jsonl.")
-    ],
+    to: Annotated[Path, typer.Option("--output", "-o", help="Folder for the checkpoint and the journal.")],
     recipe: Annotated[
-        str, typer.Option(help="tiny (half a minute) or default (about 12 minutes on 2 cores).")
-    ] = "default",
+        str | None,
+        typer.Option(
+            help="tiny (half a minute), default (2 cores) or large (a GPU).  [default: default]",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="nano or small, instead of the recipe's.", show_default=False)
+    ] = None,
     data: Annotated[
         list[Path] | None, typer.Option(help="Labelled crops with a quad column; may be given several times.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Instead of the recipe's.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = "auto",
     processes: Annotated[int | None, typer.Option(min=1, help="For rendering; all cores by default.")] = None,
 ) -> None:
-    """Train a rectifier: render words, then learn their control points."""
-    from stn_deploy.data import open_dataset
+    """Train a rectifier: render words, then learn their control points.
 
+    Several processes or GPUs: torchrun --nproc-per-node 2 -m stn_deploy.cli train ...
+    """
     with needs("train"):
-        from stn_deploy.training import find_recipe, load_real_words, train
+        from stn_deploy.training import find_recipe, train
+        from stn_deploy.training.distributed import leads
+        from stn_deploy.training.run_folder import RunFolder
 
-    settings = find_recipe(recipe)
-    words = []
-    for path in data or []:
-        with open_dataset(path) as dataset:
-            loaded, left_out = load_real_words(dataset)
-        words += loaded
-        errors.print(f"{path}: {len(loaded)} words", highlight=False)
-        for reason, count in left_out.items():
-            errors.print(f"{path}: {count} left out, {reason}", highlight=False)
-    with progress_bar(counted=False) as bar:
+    found = RunFolder(to).found() if resume else None
+    if found and not (recipe or model or seed is not None):
+        settings = found.recipe()
+    else:
+        settings = find_recipe(recipe or "default", model=model, seed=seed)
+    sources = data or [Path(source) for source in (found.sources if found else [])]
+    words = [word for source in sources for word in _load(source, quiet=not leads())]
+    with progress_bar(counted=False, noted=True, shown=leads()) as bar:
         tasks = {}
 
-        def report(phase: str, done: float) -> None:
+        def report(phase: str, done: float, note: str) -> None:
             if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=1.0)
-            bar.update(tasks[phase], completed=done)
+                tasks[phase] = bar.add_task(phase, total=1.0, note="")
+            bar.update(tasks[phase], completed=done, note=note)
 
-        result = train(settings, to, words=words, processes=processes, report=report)
+        result = train(
+            settings,
+            to,
+            words=words,
+            processes=processes,
+            report=report,
+            resume=resume,
+            device=device,
+            sources=[str(source.resolve()) for source in sources],
+        )
+    if not leads():
+        return
     for name, value in result.metrics.items():
-        output.print(f"{name}: {value:.4f}", highlight=False)
+        output.print(f"{name}: {value:.4g}", highlight=False)
     output.print(f"wrote {result.checkpoint}", highlight=False, soft_wrap=True)
     output.print(
         f"next: stn-deploy export {result.checkpoint} -o rectifier.onnx", highlight=False, soft_wrap=True
     )
+
+
+def _load(source: Path, *, quiet: bool) -> list[RealWord]:
+    from stn_deploy.data import open_dataset
+    from stn_deploy.training import load_real_words
+
+    with open_dataset(source) as dataset:
+        words, left_out = load_real_words(dataset)
+    if not quiet:
+        errors.print(f"{source}: {len(words)} words", highlight=False)
+        for reason, count in left_out.items():
+            errors.print(f"{source}: {count} left out, {reason}", highlight=False)
+    return words

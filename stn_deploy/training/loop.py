@@ -1,33 +1,36 @@
-"""The training itself: render a pool, then regress control points on it."""
+"""The training itself: render a pool, then make the objective small on it."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.errors import OutputError, TrainingError
-from stn_deploy.training.augment import vary_light
 from stn_deploy.training.checkpoint import save_checkpoint
-from stn_deploy.training.loss import point_error, point_loss
-from stn_deploy.training.pool import Pool, PoolSettings, build_pools, pool_of_scenes
+from stn_deploy.training.clock import Clock
+from stn_deploy.training.distributed import Team, join_team
+from stn_deploy.training.feed import Feed, steps_per_epoch
+from stn_deploy.training.journal import Journal, last_line
+from stn_deploy.training.learner import Learner
+from stn_deploy.training.objective import Objective
+from stn_deploy.training.pool import CHUNK, PoolSettings, build_pools, chunks_of, made_of
+from stn_deploy.training.pool_store import PoolStore, digest_of
 from stn_deploy.training.real import RealWord
 from stn_deploy.training.recipe import Recipe
 from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.run_folder import RunFolder
+from stn_deploy.training.samples import draw_samples
+from stn_deploy.training.state import Identity, State, write_state
+from stn_deploy.training.totals import Totals
+from stn_deploy.training.validation import Validation, hold_out
 
-Report = Callable[[str, float], None]
-"""Called with what is being done and the part of it that is done, in [0, 1]."""
+Report = Callable[[str, float, str], None]
+"""Called with what is being done, the part of it that is done, in [0, 1], and a note such as the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,195 +49,190 @@ def train(
     words: list[RealWord] | None = None,
     processes: int | None = None,
     report: Report = lambda *_: None,
+    resume: bool = False,
+    device: str = "auto",
+    sources: Sequence[str] = (),
 ) -> TrainingResult:
-    """Train a text rectifier by a recipe.
+    """Train a text rectifier by a recipe, in one process or in all that torchrun started.
 
     Args:
         recipe: all settings; saved in the checkpoint.
-        output: folder for checkpoint.safetensors and metrics.jsonl; made if absent.
+        output: folder for the checkpoint, the state and the journal; made if absent.
         words: real words with quads; the recipe's ``held_out`` of them are kept for validation.
         processes: for rendering; all cores by default.
-        report: receives the progress.
+        report: receives the progress, in the leading process.
+        resume: go on with the training that was interrupted in this folder. On a CPU, with the same number
+            of threads, it ends with the very weights that it would have had without the interruption.
+        device: auto, cpu or cuda.
+        sources: where the words came from; kept in the state for whoever goes on.
     Raises:
-        OutputError: the folder cannot be written.
-        TrainingError: the loss is no longer finite.
+        ArgumentError: a device or a number of processes that cannot be.
+        DatasetError: fewer words than a batch takes.
+        OutputError: the folder holds a training already, or cannot be written.
+        TrainingError: nothing to go on with, or another training; the loss is no longer finite.
     """
-    torch.manual_seed(recipe.seed)
-    _prepare(output)
-    training_words, held_out = _split(words or [], recipe)
-    settings = PoolSettings(
-        thumbnail_size=recipe.thumbnail_size, control_points=recipe.control_points, seed=recipe.seed
-    )
-    total = recipe.rendered + (recipe.real if training_words else 0)
-    finished = 0
+    with join_team(device) as team:
+        torch.manual_seed(recipe.seed)
+        training_words, held_out = hold_out(words or [], recipe)
+        run = _Run(
+            recipe=recipe,
+            folder=RunFolder(output),
+            team=team,
+            learner=_new_learner(recipe, team, real_words=len(training_words)),
+            identity=Identity(recipe=recipe.as_dict(), made_of=made_of(words or []), processes=team.size),
+            sources=list(sources),
+            report=report if team.leads else lambda *_: None,
+        )
+        state = run.take_up() if resume else run.begin()
+        if not state.finished:
+            cores = max(1, (processes or os.cpu_count() or 1) // team.size)
+            settings = PoolSettings(
+                thumbnail_size=recipe.thumbnail_size, control_points=recipe.control_points, seed=recipe.seed
+            )
+            feed = run.render(settings, training_words, processes=cores)
+            validation = (
+                Validation.prepare(settings, recipe, held_out, processes=cores) if team.leads else None
+            )
+            run.fit(feed, validation, state)
+        return run.finish()
 
-    def count(done: int) -> None:
-        nonlocal finished
-        finished += done
-        report("rendering", min(1.0, finished / total))
 
-    rendered, real = build_pools(
-        settings,
-        rendered=recipe.rendered,
-        real=recipe.real,
-        words=training_words,
-        processes=processes or os.cpu_count() or 1,
-        progress=count,
-    )
-    validation = _validation_pool(settings, recipe, held_out)
+def _new_learner(recipe: Recipe, team: Team, *, real_words: int) -> Learner:
     rectifier = TextRectifier(
         RectifierSpec(
             control_points=recipe.control_points,
             thumbnail_size=recipe.thumbnail_size,
-            localisation={"channels": list(recipe.channels), "dense": recipe.dense},
-            recipe={**recipe.as_dict(), "real_words": len(training_words)},
+            localisation=recipe.network,
+            recipe={**recipe.as_dict(), "real_words": real_words},
         )
     )
-    metrics = _fit(rectifier, recipe, rendered, real, validation, output / "metrics.jsonl", report)
-    checkpoint = output / "checkpoint.safetensors"
-    save_checkpoint(rectifier, checkpoint)
-    return TrainingResult(checkpoint=checkpoint, rectifier=rectifier, metrics=metrics)
+    steps = recipe.epochs * steps_per_epoch(recipe, team)
+    return Learner(Objective(rectifier, recipe), recipe, team, steps=steps)
 
 
-def _prepare(output: Path) -> None:
-    """Fail before the work, not after it."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "metrics.jsonl").write_text("")
-    except OSError as error:
-        raise OutputError(f"{output}: the output folder cannot be written ({error})") from error
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A training in its folder. Every process calls every method; the leading one alone writes."""
 
+    recipe: Recipe
+    folder: RunFolder
+    team: Team
+    learner: Learner
+    identity: Identity
+    sources: list[str]
+    report: Report
 
-def _split(words: list[RealWord], recipe: Recipe) -> tuple[list[RealWord], list[RealWord]]:
-    order = np.random.default_rng(recipe.seed).permutation(len(words))
-    count = min(recipe.held_out, len(words) // 5)
-    return [words[i] for i in order[count:]], [words[i] for i in order[:count]]
+    def begin(self) -> State:
+        """Claim the folder; from here on there is something to go on with."""
+        self.team.decide(lambda: self.folder.claim(self.recipe))
+        return self._save(Totals({}, self.team), seconds=0.0)
 
+    def take_up(self) -> State:
+        """Go on where the state in the folder stands."""
+        state = self.team.decide(lambda: self.folder.resume(self.identity))
+        self.learner.restore(state.tensors, state.counts)
+        return state
 
-def _validation_pool(settings: PoolSettings, recipe: Recipe, held_out: list[RealWord]) -> dict[str, Pool]:
-    """Rendered words of another seed, and the real crops that were held out, as they are."""
-    apart = PoolSettings(
-        thumbnail_size=settings.thumbnail_size,
-        control_points=settings.control_points,
-        seed=settings.seed + 1_000_003,
-    )
-    rendered, _ = build_pools(apart, rendered=min(2048, recipe.rendered), real=0, words=[], processes=1)
-    pools = {"rendered": rendered}
-    if held_out:
-        scenes = [word.scene(recipe.control_points) for word in held_out]
-        pools["real"] = pool_of_scenes(scenes, settings)
-    return pools
+    def render(self, settings: PoolSettings, words: list[RealWord], *, processes: int) -> Feed:
+        """This process's part of the pictures."""
+        share = (self.team.rank, self.team.size)
+        counts = {"rendered": self.recipe.rendered, "real": self.recipe.real if words else 0}
+        total = CHUNK * sum(len(chunks_of(count, share)) for count in counts.values())
+        finished = 0
 
+        def progress(done: int) -> None:
+            nonlocal finished
+            finished += done
+            self.report("rendering", finished / total, "")
 
-def _batches(
-    recipe: Recipe, rendered: Pool, real: Pool | None, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """One epoch of thumbnails, sizes and points."""
-    order = rng.permutation(len(rendered))
-    step = min(recipe.batch, len(rendered))
-    for start in range(0, len(order) - step + 1, step):
-        picks = np.sort(order[start : start + step])
-        parts = [(rendered, picks)]
-        if real is not None and recipe.batch_real:
-            parts.append((real, rng.integers(len(real), size=recipe.batch_real)))
-        yield (
-            torch.from_numpy(np.concatenate([pool.thumbnails[i] for pool, i in parts])).float(),
-            torch.from_numpy(np.concatenate([pool.sizes[i] for pool, i in parts])),
-            torch.from_numpy(np.concatenate([pool.points[i] for pool, i in parts])),
+        rendered, real = build_pools(
+            settings,
+            **counts,
+            words=words,
+            processes=processes,
+            progress=progress,
+            share=share,
+            store=self._store(),
         )
+        return Feed(recipe=self.recipe, team=self.team, rendered=rendered, real=real)
 
+    def fit(self, feed: Feed, validation: Validation | None, state: State) -> None:
+        """All steps that are left."""
+        learner, clock = self.learner, Clock(state.seconds)
+        per_epoch = learner.steps // self.recipe.epochs
+        finished, skip = divmod(learner.step, per_epoch)
+        totals = Totals(state.totals, self.team)
+        with self._journal(epochs=finished) as journal:
+            for epoch in range(finished, self.recipe.epochs):
+                clock.begin_epoch()
+                for batch in feed.epoch(epoch, skip=skip):
+                    values = learner.learn(batch)
+                    totals.add(values)
+                    clock.count(len(batch) * self.team.size)
+                    self._tell(values["loss"].item(), clock, journal)
+                    if learner.step % self.recipe.checkpoint_steps == 0 and learner.step % per_epoch:
+                        self._save(totals, seconds=clock.seconds)
+                self._close_epoch(epoch + 1, totals.means(), clock, validation, journal)
+                totals, skip = Totals({}, self.team), 0
+                self._save(totals, seconds=clock.seconds)
 
-def _fit(
-    rectifier: TextRectifier,
-    recipe: Recipe,
-    rendered: Pool,
-    real: Pool | None,
-    validation: dict[str, Pool],
-    metrics_file: Path,
-    report: Report,
-) -> dict[str, float]:
-    """Train in place; the moving average of the weights is what stays."""
-    rng = np.random.default_rng(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    optimiser = torch.optim.AdamW(
-        rectifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    steps = recipe.epochs * (len(rendered) // min(recipe.batch, len(rendered)))
-    warm_up = min(recipe.warm_up, steps // 5 + 1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * step / steps))),
-    )
-    average = AveragedModel(rectifier, multi_avg_fn=_average_weights(recipe.average), use_buffers=True)
-    started, step, metrics = time.monotonic(), 0, {}
-    for epoch in range(recipe.epochs):
-        rectifier.train()
-        losses = []
-        for thumbnails, sizes, points in _batches(recipe, rendered, real, rng):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                predicted = rectifier.predict_points(vary_light(thumbnails, generator), sizes)
-            loss = point_loss(predicted, points, sizes, along_weight=recipe.along_weight, beta=recipe.beta)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(rectifier.parameters(), recipe.clip)
-            optimiser.step()
-            schedule.step()
-            average.update_parameters(rectifier)
-            losses.append(loss.item())
-            step += 1
-            if not math.isfinite(losses[-1]):
-                raise TrainingError(
-                    f"training: the loss became {losses[-1]} in epoch {epoch + 1}, step {step}; "
-                    f"lower the learning rate (now {recipe.learning_rate})"
-                )
-            report("training", step / steps)
-        metrics = {"loss": float(np.mean(losses)), **_validate(_averaged(average), validation)}
-        line = {"epoch": epoch + 1, "seconds": round(time.monotonic() - started, 1), **metrics}
-        try:
-            with metrics_file.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise OutputError(f"{metrics_file}: cannot be written ({error.strerror or error})") from error
-    rectifier.load_state_dict(_averaged(average).state_dict())
-    rectifier.eval()
-    return metrics
+    def finish(self) -> TrainingResult:
+        """What came out; the rendered pictures are no longer needed."""
+        kept = self.learner.average.rectifier.cpu()
+        kept.load_state_dict(
+            self.team.decide(kept.state_dict)
+        )  # statistics of batch norm are each process's own
+        if self.team.leads:
+            self._store().remove()
+        metrics = self.team.decide(lambda: last_line(self.folder.metrics))
+        return TrainingResult(checkpoint=self.folder.checkpoint, rectifier=kept, metrics=metrics)
 
+    def _journal(self, *, epochs: int) -> AbstractContextManager[Journal | None]:
+        if not self.team.leads:
+            return nullcontext()
+        return Journal(self.folder, epochs=epochs, step=self.learner.step)
 
-def _averaged(average: AveragedModel) -> TextRectifier:
-    return cast(TextRectifier, average.module)
+    def _tell(self, loss: float, clock: Clock, journal: Journal | None) -> None:
+        learner = self.learner
+        note = f"loss {loss:.4f}, {clock.images_per_second:,.0f} images/s"
+        self.report("training", learner.step / learner.steps, note)
+        if journal:
+            journal.step(learner.step, loss=loss, learning_rate=learner.learning_rate(learner.step - 1))
 
+    def _close_epoch(
+        self,
+        epoch: int,
+        means: dict[str, float],
+        clock: Clock,
+        validation: Validation | None,
+        journal: Journal | None,
+    ) -> None:
+        """Validate, and write what the user sees."""
+        if not validation or not journal:  # not the leading process
+            return
+        pace = {"images_per_second": round(clock.images_per_second, 1), "seconds": round(clock.seconds, 1)}
+        learner, device = self.learner, self.team.device
+        rectifier = learner.average.rectifier
+        errors = validation.measure(rectifier, device)
+        save_checkpoint(rectifier, self.folder.checkpoint)
+        values = {**means, **errors, "learning_rate": learner.learning_rate(learner.step - 1), **pace}
+        picture = draw_samples(rectifier, validation.samples, device)
+        journal.epoch(epoch, learner.step, values, picture)
 
-def _average_weights(
-    decay: float,
-) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Exponential moving average that forgets its start: the first steps weigh as a plain mean."""
+    def _save(self, totals: Totals, *, seconds: float) -> State:
+        """Put everything on the disk that the next step needs."""
+        state = State(
+            identity=self.identity,
+            sources=self.sources,
+            steps=self.learner.steps,
+            counts=self.learner.counts(),
+            totals=totals.sums(),
+            seconds=seconds,
+            tensors=self.learner.tensors(),
+        )
+        if self.team.leads:
+            write_state(state, self.folder.state)
+        return state
 
-    @torch.no_grad()
-    def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        step = int(count)
-        weight = 1 - min(decay, (1 + step) / (10 + step))
-        for average, value in zip(averages, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, weight)
-            else:
-                average.copy_(value)
-
-    return update
-
-
-@torch.inference_mode()
-def _validate(rectifier: TextRectifier, validation: dict[str, Pool]) -> dict[str, float]:
-    """Mean and 90th percentile of the control-point error, text heights."""
-    rectifier.eval()
-    metrics = {}
-    for name, pool in validation.items():
-        errors = []
-        for start in range(0, len(pool), 512):
-            part = slice(start, start + 512)
-            sizes = torch.from_numpy(pool.sizes[part])
-            predicted = rectifier.predict_points(torch.from_numpy(pool.thumbnails[part]).float(), sizes)
-            errors.append(point_error(predicted, torch.from_numpy(pool.points[part]), sizes))
-        error = torch.cat(errors).numpy()
-        metrics[f"{name}_error"] = float(error.mean())
-        metrics[f"{name}_error_p90"] = float(np.quantile(error, 0.9))
-    return metrics
+    def _store(self) -> PoolStore:
+        return PoolStore(folder=self.folder.pool, digest=digest_of([self.identity]))

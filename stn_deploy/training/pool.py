@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 from stn_deploy.data import thumbnail_batch
 from stn_deploy.geometry import normalised_from_pixels
 from stn_deploy.training.flat import flat_from_quad, random_flat_text
-from stn_deploy.training.fonts import find_fonts
+from stn_deploy.training.fonts import FALLBACK, find_fonts
+from stn_deploy.training.pool_store import PoolStore, digest_of, digest_of_words
 from stn_deploy.training.real import RealWord, vary_real_word
 from stn_deploy.training.scene import Scene, random_scene
 from stn_deploy.training.warp import random_warp
@@ -38,13 +41,22 @@ class Pool:
         return len(self.sizes)
 
     @classmethod
-    def join(cls, pools: list[Pool]) -> Pool:
-        """One pool of several."""
+    def empty(cls, count: int, settings: PoolSettings) -> Pool:
+        """Room for pictures."""
         return cls(
-            thumbnails=np.concatenate([pool.thumbnails for pool in pools]),
-            sizes=np.concatenate([pool.sizes for pool in pools]),
-            points=np.concatenate([pool.points for pool in pools]),
+            thumbnails=np.empty((count, 3, *settings.thumbnail_size), np.uint8),
+            sizes=np.empty((count, 2), np.float32),
+            points=np.empty((count, settings.control_points, 2), np.float32),
         )
+
+    def put(self, start: int, part: Pool) -> None:
+        """Copy pictures to their place."""
+        for name, array in part.arrays().items():
+            self.arrays()[name][start : start + len(part)] = array
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by their names."""
+        return {"thumbnails": self.thumbnails, "sizes": self.sizes, "points": self.points}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +94,11 @@ class _Renderer:
     words: list[RealWord]
 
     def rendered(self, chunk: int) -> Pool:
+        return pool_of_scenes(self.scenes(chunk, CHUNK), self.settings)
+
+    def scenes(self, chunk: int, count: int) -> list[Scene]:
         rng = np.random.default_rng([self.settings.seed, 0, chunk])
-        return pool_of_scenes([self._render(rng) for _ in range(CHUNK)], self.settings)
+        return [self._render(rng) for _ in range(count)]
 
     def real(self, chunk: int) -> Pool:
         rng = np.random.default_rng([self.settings.seed, 1, chunk])
@@ -120,6 +135,27 @@ def _work(job: tuple[str, int]) -> Pool:
     return _renderer.real(chunk) if kind == "real" else _renderer.rendered(chunk)
 
 
+def made_of(words: list[RealWord]) -> dict[str, str]:
+    """What pools are made of: number and digest of fonts and real words, for comparison."""
+    fonts = find_fonts()
+    files = [(font, Path(font).stat().st_size if font != FALLBACK else 0) for font in fonts]
+    return {
+        "fonts": f"{len(fonts)} ({digest_of(files)[:12]})",
+        "real words": f"{len(words)} ({digest_of_words(words)[:12]})",
+    }
+
+
+def rendered_scenes(settings: PoolSettings, count: int) -> list[Scene]:
+    """The first pictures of the rendered pool of these settings without real words, at most a chunk."""
+    return _Renderer(settings, find_fonts(), []).scenes(0, min(count, CHUNK))
+
+
+def chunks_of(count: int, share: tuple[int, int] = (0, 1)) -> range:
+    """The chunks that hold so many pictures; of several processes (rank, number), those of one."""
+    rank, processes = share
+    return range(rank, -(-count // CHUNK), processes)
+
+
 def build_pools(
     settings: PoolSettings,
     *,
@@ -128,29 +164,52 @@ def build_pools(
     words: list[RealWord],
     processes: int,
     progress: Callable[[int], None] = lambda _: None,
+    share: tuple[int, int] = (0, 1),
+    store: PoolStore | None = None,
 ) -> tuple[Pool, Pool | None]:
-    """Render the pictures of a training.
+    """Render the pictures of a training, or read those that were rendered before.
 
     Args:
         rendered, real: number of pictures of each kind, rounded up to whole chunks of 256.
         words: real words; without any, the second pool is None.
-        processes: at least 1; one renders in this process.
+        processes: that render, at least 1; one renders in this process.
         progress: called with the number of pictures after each chunk.
+        share: rank and number of the processes that train; each gets its own chunks.
+        store: where chunks are kept and looked for.
     Returns:
         the rendered pool and the pool of real crops.
     """
-    jobs = [("rendered", chunk) for chunk in range(-(-rendered // CHUNK))]
-    jobs += [("real", chunk) for chunk in range(-(-real // CHUNK))] if words else []
-    parts: dict[str, list[Pool]] = {"rendered": [], "real": []}
-    for (kind, _), part in zip(jobs, _run(settings, words, processes, jobs), strict=True):
-        parts[kind].append(part)
+    chunks = {"rendered": chunks_of(rendered, share), "real": chunks_of(real if words else 0, share)}
+    pools = {kind: Pool.empty(len(own) * CHUNK, settings) for kind, own in chunks.items()}
+
+    def put(job: tuple[str, int], part: Pool) -> None:
+        kind, chunk = job
+        pools[kind].put(chunks[kind].index(chunk) * CHUNK, part)
         progress(len(part))
-    return Pool.join(parts["rendered"]), Pool.join(parts["real"]) if parts["real"] else None
+
+    missing = []
+    for job in [(kind, chunk) for kind, own in chunks.items() for chunk in own]:
+        kept = store.read(_part_name(*job)) if store else None
+        if kept is None:
+            missing.append(job)
+        else:
+            put(job, Pool(**kept))
+    for job, part in zip(missing, _run(settings, words, processes, missing), strict=True):
+        if store:
+            store.write(_part_name(*job), part.arrays())
+        put(job, part)
+    return pools["rendered"], pools["real"] if len(pools["real"]) else None
+
+
+def _part_name(kind: str, chunk: int) -> str:
+    return f"{kind}-{chunk:06d}"
 
 
 def _run(
     settings: PoolSettings, words: list[RealWord], processes: int, jobs: list[tuple[str, int]]
 ) -> Iterator[Pool]:
+    if not jobs:
+        return
     arguments = (settings, find_fonts(), words)
     if processes <= 1:
         _start(*arguments)

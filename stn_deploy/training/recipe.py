@@ -3,9 +3,68 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from stn_deploy.errors import ArgumentError
+
+MODELS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "nano": {"channels": (24, 48, 96, 96), "strides": (2, 2, 2, 1), "dense": 128},
+        "small": {"channels": (48, 96, 192, 192), "strides": (2, 2, 2, 1), "dense": 192},
+    }
+)
+"""Localisation networks by name, as settings of `ThumbnailLocalisation`; in a recipe they are fields.
+
+nano: 12 MFLOP, ships. small: 46 MFLOP.
+"""
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, tuple) and all(_whole(count) and count >= 1 for count in value)
+
+
+_COUNT = ("a whole number, at least 1", lambda value: _whole(value) and value >= 1)
+_COUNT_OR_NONE = ("a whole number, at least 0", lambda value: _whole(value) and value >= 0)
+_POSITIVE = ("above 0", lambda value: _number(value) and value > 0)
+_NOT_NEGATIVE = ("at least 0", lambda value: _number(value) and value >= 0)
+_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "rendered": _COUNT,
+    "real": _COUNT_OR_NONE,
+    "epochs": _COUNT,
+    "batch": _COUNT,
+    "batch_real": _COUNT_OR_NONE,
+    "learning_rate": _POSITIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    "warm_up": _COUNT_OR_NONE,
+    "clip": _POSITIVE,
+    "average": ("at least 0, below 1", lambda value: _number(value) and 0 <= value < 1),
+    "along_weight": _NOT_NEGATIVE,
+    "beta": _POSITIVE,
+    "held_out": _COUNT_OR_NONE,
+    "checkpoint_steps": _COUNT,
+    "seed": _COUNT_OR_NONE,
+    "thumbnail_size": ("(height, width), whole pixels", lambda value: _counts(value) and len(value) == 2),
+    "control_points": (
+        "an even number, 4 to 512",
+        lambda value: _whole(value) and 4 <= value <= 512 and value % 2 == 0,
+    ),
+    "channels": ("a tuple of whole numbers, at least 1", _counts),
+    "strides": ("a tuple of whole numbers, at least 1", _counts),
+    "dense": _COUNT,
+}
+"""For each field what is expected, and whether a value is that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,12 +72,14 @@ class Recipe:
     """Settings of a training.
 
     rendered: words to render. real: variations of real crops, where data with quads is given.
-    epochs: passes over the rendered words. batch: rendered words in a step. batch_real: real crops in it.
-    learning_rate: peak of a linear warm-up and a cosine decay. weight_decay: of AdamW. clip: of the gradient.
-    average: decay of the moving average of the weights; the average is what is kept.
+    epochs: passes over the rendered words. batch: rendered words in a step, of all processes together.
+    batch_real: real crops beside them.
+    learning_rate: peak of a linear warm-up (warm_up steps) and a cosine decay. weight_decay: of AdamW.
+    clip: longest gradient. average: decay of the moving average of the weights; the average is what is kept.
     along_weight, beta: see `stn_deploy.training.loss.point_loss`.
-    held_out: real crops kept for validation. seed: of everything.
-    thumbnail_size: height and width, pixels. control_points: K. channels, dense: of the network.
+    held_out: real crops kept for validation. checkpoint_steps: steps between two states on the disk, which
+    each epoch ends with as well. seed: of everything.
+    thumbnail_size: height and width, pixels. control_points: K. channels, strides, dense: of the network.
     """
 
     name: str
@@ -35,23 +96,51 @@ class Recipe:
     along_weight: float = 0.5
     beta: float = 0.1
     held_out: int = 740
+    checkpoint_steps: int = 1000
     seed: int = 20
     thumbnail_size: tuple[int, int] = (32, 64)
     control_points: int = 20
-    channels: tuple[int, ...] = (24, 48, 96, 96)
-    dense: int = 128
+    channels: tuple[int, ...] = MODELS["nano"]["channels"]
+    strides: tuple[int, ...] = MODELS["nano"]["strides"]
+    dense: int = MODELS["nano"]["dense"]
 
     def __post_init__(self) -> None:
-        for name in ("rendered", "epochs", "batch", "control_points"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"recipe: {name} must be at least 1, got {getattr(self, name)}")
-        for name in ("real", "batch_real", "held_out", "warm_up"):
-            if getattr(self, name) < 0:
-                raise ArgumentError(f"recipe: {name} must not be negative, got {getattr(self, name)}")
+        problems = [
+            f"{name}: expected {expected}, got {getattr(self, name)!r}"
+            for name, (expected, allowed) in _ALLOWED.items()
+            if not allowed(getattr(self, name))
+        ]
+        if not problems and self.rendered < self.batch:
+            problems = [
+                f"rendered: expected at least a batch of {self.batch}, got {self.rendered}; "
+                "render more words, or lower batch"
+            ]
+        if problems:
+            raise ArgumentError(f"recipe {self.name}: " + "; ".join(problems))
 
-    def as_dict(self) -> dict[str, object]:
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings of the network as plain values."""
+        return {"channels": list(self.channels), "strides": list(self.strides), "dense": self.dense}
+
+    def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe of `as_dict`, also of one that was JSON in between.
+
+        Raises:
+            ArgumentError: a field that is unknown, missing or out of range.
+        """
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise ArgumentError(f"recipe: {error}; it is of another version of stn-deploy") from error
 
 
 RECIPES = {
@@ -61,17 +150,32 @@ RECIPES = {
             name="tiny", rendered=2048, real=512, epochs=4, batch=64, batch_real=8, warm_up=20, held_out=64
         ),
         Recipe(name="default", rendered=200_000, real=40_000, epochs=14),
+        Recipe(
+            name="large",
+            rendered=1_000_000,
+            real=200_000,
+            epochs=20,
+            batch=1024,
+            batch_real=128,
+            average=0.9995,
+            **MODELS["small"],
+        ),
     )
 }
-"""tiny: half a minute, for tests and first trials. default: what the shipped rectifier was trained by."""
+"""tiny: half a minute, for tests and first trials. default: what the shipped rectifier was trained by.
+large: for a GPU."""
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of a name.
+def find_recipe(name: str, *, model: str | None = None, seed: int | None = None) -> Recipe:
+    """The recipe of a name, with the network and the seed changed where asked for.
 
     Raises:
-        ArgumentError: there is none; the message lists the names.
+        ArgumentError: there is none of this name, or no such model; the message lists the names.
     """
-    if name not in RECIPES:
-        raise ArgumentError(f"recipe: expected one of {', '.join(RECIPES)}, got {name!r}")
-    return RECIPES[name]
+    for what, wanted, known in (("recipe", name, RECIPES), ("model", model, MODELS)):
+        if wanted is not None and wanted not in known:
+            raise ArgumentError(f"{what}: expected one of {', '.join(known)}, got {wanted!r}")
+    recipe = RECIPES[name]
+    if model is not None:
+        recipe = dataclasses.replace(recipe, **MODELS[model])
+    return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
