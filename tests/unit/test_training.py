@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from stn_deploy.errors import ArgumentError, OutputError, TrainingError
+from stn_deploy.errors import OutputError, TrainingError
 from stn_deploy.training import (
-    RECIPES,
     RealWord,
     Recipe,
-    find_recipe,
     load_checkpoint,
     objective,
     pool,
