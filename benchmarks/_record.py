@@ -17,16 +17,33 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("numpy", "opencv-python", "onnxruntime", "torch", "tesserocr", "kornia")
+PACKAGES = (
+    *("numpy", "opencv-python", "onnxruntime", "torch", "kornia"),
+    *("tesserocr", "rapidocr", "rapidocr-onnxruntime"),
+)
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """The options of every script: --data, the folder of the research datasets."""
+def arguments(
+    description: str | None, *, engines: Sequence[str] = (), limit: str | None = None
+) -> argparse.Namespace:
+    """The options of a script: --data, the folder of the research datasets, for all.
+
+    Args:
+        engines: also --ocr, one of these, to be given several times.
+        limit: also --limit, for a trial; this says of what.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of datasets"
     )
-    return parser.parse_args()
+    if engines:
+        parser.add_argument("--ocr", action="append", choices=engines, help="may come again; all by default")
+    if limit is not None:
+        parser.add_argument("--limit", type=int, help=f"{limit}, for a trial that is not kept")
+    options = parser.parse_args()
+    if limit is not None and options.limit is not None and options.limit < 1:
+        parser.error(f"--limit: expected at least 1, got {options.limit}")
+    return options
 
 
 def dataset(options: argparse.Namespace, name: str) -> Path:
@@ -55,8 +72,11 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "p10": tenths[0], "p90": tenths[-1], "runs": len(values)}
 
 
-def keep(name: str, result: dict[str, Any]) -> None:
-    """Print a result and write it to benchmarks/results/NAME.json with what it was measured on."""
+def keep(name: str, result: dict[str, Any], *, trial: bool = False) -> None:
+    """Print a result, and keep all but a trial in benchmarks/results/NAME.json with its circumstances."""
+    if trial:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+        return
     record = {"benchmark": name, **_context(), "result": result}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

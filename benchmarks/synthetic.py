@@ -1,17 +1,21 @@
-"""Words that Tesseract reads on clean rendered text: distorted, straightened, and perfectly undone."""
+"""Words that OCR engines read on clean rendered text: distorted, straightened, and perfectly undone."""
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import cv2
 import numpy as np
+from _engines import open_engines
 from _record import arguments, keep
 from numpy.typing import NDArray
 from rich.progress import track
 
 from stn_deploy.runtime import Rectifier
-from stn_deploy.runtime.ocr import Reader, comparable, open_reader
+from stn_deploy.runtime.ocr import READERS, Reader, comparable
 from stn_deploy.training.backgrounds import PLAIN
-from stn_deploy.training.bends import Arc, Straight, Wave
+from stn_deploy.training.bends import Arc, Bend, Straight, Wave
 from stn_deploy.training.flat import FlatText
 from stn_deploy.training.fonts import find_fonts
 from stn_deploy.training.scene import compose, place
@@ -19,18 +23,19 @@ from stn_deploy.training.warp import Warp, perspective, rotation
 from stn_deploy.training.words import COMMON, draw_word
 
 WORDS, SEED, TEXT_HEIGHT, COUNT = 300, 5, 40, 20
+SMALLEST_GAP = 2.0
+"""Percent. Where the distortion costs less, the part of it that is regained says nothing."""
 Image = NDArray[np.uint8]
 
 
 def main() -> None:
     """For each distortion the same 300 words in three renderings; the ceiling is the undistorted one."""
-    arguments(__doc__)
-    reader, rectifier = open_reader("tesseract"), Rectifier()
-    fonts, rows = plain_fonts(), []
+    options = arguments(__doc__, engines=READERS, limit="words for each distortion")
+    readers, missing = open_engines(options.ocr)
+    words, rectifier, fonts, rows = options.limit or WORDS, Rectifier(), plain_fonts(), []
     for name in distortions(1.0):
-        rng = np.random.default_rng(SEED)
-        right = {"distorted": 0, "straightened": 0, "perfectly undone": 0}
-        for _ in track(range(WORDS), name):
+        rng, right = np.random.default_rng(SEED), Counter[tuple[str, str]]()
+        for _ in track(range(words), name):
             flat = clean_word(rng, fonts)
             distorted = draw(flat, distortions(flat.length)[name])
             pictures = {
@@ -38,35 +43,46 @@ def main() -> None:
                 "straightened": rectifier(distorted).image,
                 "perfectly undone": draw(flat, Warp(length=flat.length)),
             }
-            for kind, picture in pictures.items():
-                right[kind] += reads(reader, picture, flat.word)
-        rows.append({"distortion": name, **{kind: round(100 * n / WORDS, 1) for kind, n in right.items()}})
-    keep("synthetic", {"words": WORDS, "engine": reader.name, "read_percent": rows})
+            for reader in readers:
+                for kind, picture in pictures.items():
+                    right[reader.name, kind] += reads(reader, picture, flat.word)
+        for reader in readers:
+            percent = {kind: 100 * right[reader.name, kind] / words for kind in pictures}
+            rows.append({"distortion": name, "engine": reader.name, **with_gap_closed(percent)})
+    result = {"words": words, "read_percent": rows, "missing": missing}
+    keep("synthetic", result, trial=options.limit is not None)
+
+
+def with_gap_closed(percent: dict[str, float]) -> dict[str, Any]:
+    """The percentages rounded, and the part of the way from distorted to undone; None where that is short."""
+    gap = percent["perfectly undone"] - percent["distorted"]
+    closed = 100 * (percent["straightened"] - percent["distorted"]) / gap if gap >= SMALLEST_GAP else None
+    rounded: dict[str, Any] = {kind: round(value, 1) for kind, value in percent.items()}
+    return {**rounded, "gap_closed": None if closed is None else round(closed, 1)}
 
 
 def distortions(length: float) -> dict[str, Warp]:
     """The distortions, for a text of this length in text heights."""
 
-    def arc(degrees: float) -> Arc | Straight:
+    def arc(degrees: float) -> Arc:
         # Short words cannot be bent that far: the inner edge would pass the centre.
         angle = min(np.radians(degrees), length / 0.75)
         return Arc(angle=angle, length=length)
 
-    def view(matrix: NDArray[np.float64]) -> Warp:
-        return Warp(length=length, scene_from_bent=matrix)
+    def seen(*, bend: Bend | None = None, turn: float = 0.0, depth: float = 0.0) -> Warp:
+        bent = Warp(length=length, bend=bend or Straight())
+        border = np.abs(bent.control_points(40)).max(axis=0)
+        matrix = rotation(np.radians(turn)) @ perspective(depth, 0.0, border)
+        return Warp(length=length, bend=bent.bend, scene_from_bent=matrix)
 
-    border = np.array([length / 2, 0.5])
     return {
-        "none": Warp(length=length),
-        "rotation 10": view(rotation(np.radians(10))),
-        "rotation 20": view(rotation(np.radians(20))),
-        "rotation 30": view(rotation(np.radians(30))),
-        "perspective .4": view(perspective(0.4, 0.0, border)),
-        "arc 60": Warp(length=length, bend=arc(60)),
-        "arc 90": Warp(length=length, bend=arc(90)),
-        "arc 120": Warp(length=length, bend=arc(120)),
-        "wave .4": Warp(length=length, bend=Wave(amplitude=0.4, wavelength=max(length, 2.5), phase=0.6)),
-        "arc 90 + rotation 15": Warp(length=length, bend=arc(90), scene_from_bent=rotation(np.radians(15))),
+        "none": seen(),
+        **{f"rotation {degrees}": seen(turn=degrees) for degrees in (10, 20, 30, 45)},
+        "perspective .4": seen(depth=0.4),
+        "perspective .6": seen(depth=0.6),
+        **{f"arc {degrees}": seen(bend=arc(degrees)) for degrees in (60, 90, 120, 180)},
+        "wave .4": seen(bend=Wave(amplitude=0.4, wavelength=max(length, 2.5), phase=0.6)),
+        "arc 120 + rotation 15 + perspective .3": seen(bend=arc(120), turn=15, depth=0.3),
     }
 
 
