@@ -3,6 +3,7 @@
 header      format, size and completeness of an image file, without decoding it
 images      decoding, conversion to BGR, and the search for image files
 datasets    images with their transcripts
+labels      the table of their transcripts and places
 thumbnails  what the localisation network looks at
 files       writing completely or not at all
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import weakref
@@ -10,13 +9,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.data.images import MAX_MEGAPIXELS, decode_image
+from stn_deploy.data.labels import Row, read_labels
 from stn_deploy.errors import DatasetError, MissingDependency
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ class Sample:
         text: the transcript.
         quad: (4, 2) float32 (x, y) corners of the text, clockwise from top left, pixels; None if unknown.
         load: reads the bytes of the image file.
+        points: (K, 2) float32 (x, y) control points, half along the top edge and half along the bottom edge,
+            each left to right, pixels; None if unknown.
     """
 
     name: str
     text: str
     quad: NDArray[np.float32] | None
     load: Callable[[], bytes]
+    points: NDArray[np.float32] | None = None
 
     def image(self, *, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
         """Read and decode the image: (height, width, 3) uint8, BGR.
@@ -67,9 +70,11 @@ class Dataset:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        name, text, quad = self._rows[index]
-        corners = None if quad is None else np.array(quad, np.float32).reshape(4, 2)
-        return Sample(name, text, corners, partial(self._store.read, name))
+        name, text, *places = self._rows[index]
+        quad, points = (
+            None if place is None else np.array(place, np.float32).reshape(-1, 2) for place in places
+        )
+        return Sample(name, text, quad, partial(self._store.read, name), points)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -91,8 +96,9 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     """Open a dataset.
 
     Folder or zip: images, and ``labels.tsv`` in UTF-8, tab separated, unquoted; its header row names the
-    columns ``file`` and ``text``, optionally ``quad`` (``x1,y1,...,x4,y4``, pixels), in any order and among
-    others. LMDB: a folder with ``data.mdb``, keys ``num-samples``, ``image-%09d`` and ``label-%09d`` from 1.
+    columns ``file`` and ``text``, optionally ``quad`` (``x1,y1,...,x4,y4``) and ``points`` (``x1,y1,...``,
+    half along the top edge and half along the bottom edge), both in pixels, in any order and among others.
+    LMDB: a folder with ``data.mdb``, keys ``num-samples``, ``image-%09d`` and ``label-%09d`` from 1.
 
     Args:
         path: the folder or zip.
@@ -114,7 +120,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
             raise DatasetError(
                 f"{path}: expected {LABELS} at the top, found none; it lists the columns file and text"
             )
-        rows = _read_labels(f"{path}: {LABELS}", store.read(LABELS))
+        rows = read_labels(f"{path}: {LABELS}", store.read(LABELS))
         for row in rows:
             if not store.has(row.name):
                 raise DatasetError(f"{path}: {row.name} is listed in {LABELS} but absent")
@@ -124,67 +130,12 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     return Dataset(path, rows, store)
 
 
-class _Row(NamedTuple):
-    name: str
-    text: str
-    quad: tuple[float, ...] | None
-
-
-def _read_labels(where: str, data: bytes) -> list[_Row]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{where}: expected UTF-8, got byte {data[error.start]:#04x} at {error.start}"
-        ) from None
-    # Not splitlines: a transcript may hold the rarer line separators of Unicode.
-    header, *lines = (line.removesuffix("\r").split("\t") for line in text.split("\n"))
-    if "file" not in header or "text" not in header:
-        raise DatasetError(f"{where}: expected the columns file and text, got {', '.join(header) or 'none'}")
-    if len(set(header)) != len(header):
-        raise DatasetError(f"{where}: expected different columns, got {', '.join(header)}")
-    rows = []
-    for number, fields in enumerate(lines, start=2):
-        if fields == [""]:
-            continue
-        if len(fields) != len(header):
-            raise DatasetError(f"{where}, line {number}: expected {len(header)} columns, got {len(fields)}")
-        values = dict(zip(header, fields, strict=True))
-        if not _is_inside(values["file"]):
-            raise DatasetError(
-                f"{where}, line {number}: expected a file inside the dataset, got {values['file']!r}"
-            )
-        rows.append(
-            _Row(values["file"], values["text"], _quad(f"{where}, line {number}", values.get("quad")))
-        )
-    if not rows:
-        raise DatasetError(f"{where}: expected at least one sample, got none")
-    return rows
-
-
-def _is_inside(name: str) -> bool:
-    windows = PureWindowsPath(name)  # its parts are split at both kinds of slashes
-    return bool(PurePosixPath(name).parts) and not windows.anchor and ".." not in windows.parts
-
-
-def _quad(where: str, field: str | None) -> tuple[float, ...] | None:
-    if not field:
-        return None
-    try:
-        values = tuple(map(float, field.split(",")))
-    except ValueError:
-        values = ()
-    if len(values) != 8 or not all(map(math.isfinite, values)):
-        raise DatasetError(f"{where}: quad: expected eight numbers x1,y1,...,x4,y4, got {field!r}")
-    return values
-
-
 class _Rows(Protocol):
     """What a dataset lists."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> _Row: ...
+    def __getitem__(self, index: int, /) -> Row: ...
 
 
 class _Store(Protocol):
@@ -308,11 +259,11 @@ class _LmdbRows:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int, /) -> _Row:
+    def __getitem__(self, index: int, /) -> Row:
         if not -self._count <= index < self._count:
             raise IndexError(index)
         number = index % self._count + 1
-        return _Row(f"image-{number:09d}", self._store.read_text(f"label-{number:09d}"), None)
+        return Row(f"image-{number:09d}", self._store.read_text(f"label-{number:09d}"))
 
 
 def _open_lmdb(path: Path) -> Any:

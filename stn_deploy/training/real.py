@@ -1,4 +1,4 @@
-"""Real words with their true quadrilateral: varied crops of them, and flat texture taken from them."""
+"""Real words with their true quadrilateral or control points, and varied crops of them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,27 @@ class RealWord:
     """A photograph of a word.
 
     image: (h, w, 3) uint8. quad: (4, 2) corners in pixels, clockwise from the text's top left.
+    points: (K, 2) control points of curved text, pixels; None where the quad says all.
     """
 
     image: NDArray[np.uint8]
     quad: NDArray[np.float32]
     text: str
+    points: NDArray[np.float32] | None = None
 
     def scene(self, count: int) -> Scene:
         """The photograph as it is, with ``count`` true control points."""
-        return Scene(image=self.image, points=quad_control_points(self.quad, count), word=self.text)
+        points = (
+            quad_control_points(self.quad, count) if self.points is None else respaced(self.points, count)
+        )
+        return Scene(image=self.image, points=points, word=self.text)
 
 
 def load_real_words(dataset: Dataset) -> tuple[list[RealWord], dict[str, int]]:
-    """All words of a dataset that have a usable quadrilateral; for each reason the number left out.
+    """All words of a dataset that have a usable quadrilateral or control points; why others were left out.
+
+    Returns:
+        the words, and for each reason the number left out.
 
     Raises:
         DatasetError: no sample has one.
@@ -46,19 +54,23 @@ def load_real_words(dataset: Dataset) -> tuple[list[RealWord], dict[str, int]]:
     words: list[RealWord] = []
     left_out: Counter[str] = Counter()
     for sample in dataset:
-        if sample.quad is None:
+        points = sample.points
+        quad = sample.quad if points is None else points[_corners(len(points))]
+        if quad is None:
             left_out["without a quad"] += 1
-        elif not _convex(sample.quad):
+        elif points is None and not _convex(quad):
             left_out["with a quad that is not convex, clockwise and of four pixels or more"] += 1
+        elif points is not None and not _along_a_line(points):
+            left_out["with points that do not go along the top edge, then along the bottom edge"] += 1
         else:
             try:
-                words.append(RealWord(image=sample.image(), quad=sample.quad, text=sample.text))
+                words.append(RealWord(image=sample.image(), quad=quad, text=sample.text, points=points))
             except ImageError:
                 left_out["with an image that cannot be used"] += 1
     if not words:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(
-            "training data: expected samples with a quad column (x1,y1,...,x4,y4), found none "
+            "training data: expected samples with a quad column (x1,y1,...,x4,y4) or points, found none "
             f"({reasons or 'no samples'}); add quads, or leave --data out to train on rendered words alone"
         )
     return words, dict(left_out)
@@ -72,6 +84,29 @@ def _convex(quad: NDArray[np.float32]) -> bool:
     return bool((turns > 0).all() and turns.sum() > 16)
 
 
+def _corners(count: int) -> list[int]:
+    """Indices of the corners among ``count`` control points, clockwise from the top left."""
+    return [0, count // 2 - 1, count - 1, count // 2]
+
+
+def _along_a_line(points: NDArray[np.float32]) -> bool:
+    """Whether each pair of neighbours on the top edge has an area with the pair below it."""
+    top, bottom = np.split(points, 2)
+    first, second = bottom[1:] - top[:-1], bottom[:-1] - top[1:]  # the diagonals of each piece
+    areas = (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+    return bool((areas > 0).all() and areas.sum() > 4)
+
+
+def respaced(points: FloatArray, count: int) -> FloatArray:
+    """``count`` control points on the edges that other control points (K, 2) draw, from end to end."""
+    own, wanted = np.linspace(0, 1, len(points) // 2), np.linspace(0, 1, count // 2)
+    edges = [
+        np.stack([np.interp(wanted, own, edge[:, axis]) for axis in (0, 1)], axis=1)
+        for edge in np.split(points, 2)
+    ]
+    return np.concatenate(edges)
+
+
 def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     """The photograph as it is, or turned, tilted and cut anew.
 
@@ -82,9 +117,8 @@ def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     if rng.random() < 0.3:
         return scene
     points = scene.points
-    sides = np.linalg.norm(np.roll(word.quad, -1, axis=0) - word.quad, axis=1)
-    height = max(float(sides[1] + sides[3]) / 2, 2.0)
-    middle = word.quad.mean(axis=0)
+    height = max(float(np.linalg.norm(points[: count // 2] - points[count // 2 :], axis=1).mean()), 2.0)
+    middle = points.mean(axis=0)
     along = rng.uniform(-0.5, 0.5) if rng.random() < 0.2 else rng.normal(0, 0.12)
     along, across = np.clip([along, rng.normal(0, 0.05)], [-0.5, -0.2], [0.5, 0.2])
     half_extent = np.abs(points - middle).max(axis=0) / height * 1.5

@@ -70,10 +70,11 @@ class FakeDataset(list):
     """Samples as a dataset gives them."""
 
 
-def sample(quad: object, data: bytes | None = None) -> Sample:
+def sample(quad: object, data: bytes | None = None, points: object = None) -> Sample:
     encoded = cv2.imencode(".png", noise(40, 90))[1].tobytes() if data is None else data
     corners = None if quad is None else np.array(quad, np.float32).reshape(4, 2)
-    return Sample("x.png", "x", corners, lambda: encoded)
+    edges = None if points is None else np.array(points, np.float32)
+    return Sample("x.png", "x", corners, lambda: encoded, edges)
 
 
 CLOCKWISE = [[5, 5], [80, 9], [78, 30], [4, 28]]
@@ -93,6 +94,35 @@ def test_words_without_a_usable_quadrilateral_are_left_out_and_counted() -> None
     assert words[0].quad.tolist() == CLOCKWISE
     assert sum(left_out.values()) == 5
     assert left_out["without a quad"] == left_out["with an image that cannot be used"] == 1
+
+
+CURVE = np.array([[5, 20], [40, 5], [80, 22], [9, 34], [40, 20], [76, 36]], np.float32)
+
+
+def test_curved_words_keep_their_points() -> None:
+    samples = [
+        sample(None, points=CURVE),
+        sample(CLOCKWISE, points=CURVE),
+        sample(None, points=CURVE[::-1]),  # turned over and mirrored: along a line, as the reader sees it
+        sample(CLOCKWISE, points=CURVE[[2, 1, 0, 5, 4, 3]]),  # mirrored
+        sample(None, points=CURVE[[3, 4, 5, 0, 1, 2]]),  # the bottom edge first
+    ]
+    words, left_out = load_real_words(cast(Dataset, FakeDataset(samples)))
+    assert left_out == {"with points that do not go along the top edge, then along the bottom edge": 2}
+    for word in words[:2]:
+        assert np.array_equal(word.scene(6).points, CURVE)
+        assert word.quad.tolist() == CURVE[[0, 2, 5, 3]].tolist()
+
+
+def test_variations_of_a_curved_word_keep_its_points_on_the_same_pixels() -> None:
+    word = RealWord(image=photograph().image, quad=QUAD, text="dots", points=QUAD[[0, 1, 3, 2]])
+    straight = photograph()
+    for seed in range(20):
+        curved, plain = (
+            vary_real_word(np.random.default_rng(seed), one, count=8) for one in (word, straight)
+        )
+        assert np.array_equal(curved.image, plain.image)
+        assert np.abs(curved.points - plain.points).max() < 1e-3
 
 
 def test_a_dataset_without_quadrilaterals_is_refused() -> None:

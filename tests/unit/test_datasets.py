@@ -253,6 +253,25 @@ def test_a_bad_quad_is_named_with_its_line(quad: str, tmp_path: Path) -> None:
     assert str(refused.value).endswith(expected)
 
 
+def test_samples_carry_points(tmp_path: Path) -> None:
+    labels = f"points\tfile\ttext\n0,1,5,0.5,9,1,0,7,5,6,9,7\t{NAMES[0]}\tA\n\t{NAMES[1]}\tB\n"
+    with open_dataset(folder(tmp_path / "set", labels)) as dataset:
+        points = dataset[0].points
+        assert points is not None
+        assert points.dtype == np.float32
+        assert points.tolist() == [[0, 1], [5, 0.5], [9, 1], [0, 7], [5, 6], [9, 7]]
+        assert dataset[1].points is dataset[0].quad is None
+
+
+@pytest.mark.parametrize("points", [QUAD[:-3], QUAD + ",1,2", "0,0,1,0,1,1,0,x", "0,0,1,0,1,1,0,inf", "1,2"])
+def test_bad_points_are_named_with_their_line(points: str, tmp_path: Path) -> None:
+    labels = f"file\tpoints\ttext\n{NAMES[0]}\t{points}\tA\n"
+    with pytest.raises(DatasetError) as refused:
+        open_dataset(folder(tmp_path / "set", labels))
+    assert "line 2: points: expected x1,y1,x2,y2,... of at least 4 points, half along" in str(refused.value)
+    assert str(refused.value).endswith(f"got {points!r}")
+
+
 # --- the containers
 
 
