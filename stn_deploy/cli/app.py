@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stn_deploy.cli import evaluate, export, info, rectify, train, verify
+from stn_deploy.cli import evaluate, export, info, rectify, render, train, verify
 from stn_deploy.cli.common import errors
 from stn_deploy.errors import StnDeployError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("rectify", short_help="Straighten files, folders or patterns.")(rectify.command)
 app.command("evaluate", short_help="Word accuracy, raw and rectified.")(evaluate.command)
 app.command("info", short_help="What is inside an exported rectifier.")(info.command)
+app.command("render", short_help="Write a labelled set of rendered words.")(render.command)
 app.command("train", short_help="Render words and train a rectifier.")(train.command)
 app.command("export", short_help="Checkpoint to .onnx, verified.")(export.command)
 app.command("verify", short_help="The same numbers on every path?")(verify.command)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
+from stn_deploy.errors import ArgumentError
+
 FALLBACK = ""
 """Name of the font inside Pillow, used where fontconfig finds none."""
 
@@ -19,7 +21,7 @@ SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".pfb"})
 
 Font = ImageFont.FreeTypeFont
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TELLING = "GDFLRSCWPJUQ"  # letters that Greek, dingbats and boxed letters draw in another way
 _LEAST_LIKENESS = 0.07  # the boldest italics have 0.11, a symbol font 0.04, an illegible script -0.03
 _NO_CHARACTER = "\uffff"  # fonts draw it as what they have not
@@ -41,6 +43,33 @@ def find_fonts() -> tuple[str, ...]:
     return usable or (FALLBACK,)
 
 
+def fonts_of_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Font files in a folder and below it, sorted; for each reason the number left out.
+
+    Raises:
+        ArgumentError: there is no such folder, or no font in it can be loaded.
+    """
+    if not folder.is_dir():
+        raise ArgumentError(f"{folder}: no such folder of fonts")
+    files = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    usable = tuple(file for file in files if _loads(file))
+    if not usable:
+        raise ArgumentError(
+            f"{folder}: expected font files ({', '.join(sorted(SUFFIXES))}), found {len(files)} of these, "
+            "none of them usable"
+        )
+    damaged = len(files) - len(usable)
+    return usable, {"not a font, or damaged": damaged} if damaged else {}
+
+
+def _loads(file: str) -> bool:
+    try:
+        load_font(file, 16)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 @lru_cache(maxsize=2048)
 def load_font(file: str, size: int) -> Font:
     """The font of a file (or `FALLBACK`) at a size in pixels."""
@@ -53,8 +82,8 @@ def load_font(file: str, size: int) -> Font:
 
 
 def can_draw(file: str, text: str) -> bool:
-    """Whether a font has a shape of its own for each character of a text; spaces need none."""
-    return all(letter.isspace() or _has_glyph(file, letter) for letter in text)
+    """Whether a font has a shape of its own for each character of a text; only the space needs none."""
+    return all(letter == " " or (letter.isprintable() and _has_glyph(file, letter)) for letter in text)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -78,9 +107,9 @@ def _draws_latin(file: str) -> bool:
     if not file or Path(file).suffix.lower() not in SUFFIXES:
         return False
     try:
-        drawn = {_shape(file, letter) for letter in _LETTERS}
+        drawn = {_shape(file, letter) for letter in LETTERS}
         # Fonts of capitals draw each small letter as its capital.
-        return len(drawn) > len(_LETTERS) * 0.55 and can_draw(file, _LETTERS) and _looks_latin(file)
+        return len(drawn) > len(LETTERS) * 0.55 and can_draw(file, LETTERS) and _looks_latin(file)
     except (OSError, ValueError):
         return False
 
