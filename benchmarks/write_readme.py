@@ -107,8 +107,8 @@ def control_points() -> str:
     sets = load("control_points")["result"]["sets"]
     rivals = list(next(iter(sets.values()))["error_in_text_heights"])
     lines = [
-        "Distance of the control points from the true edges of the text, in text heights: mean (95 % interval) "
-        "/ median / 90th percentile of the crops:",
+        "Distance of the control points from the true edges of the text, in text heights: mean (95 % "
+        "interval) / median / 90th percentile of the crops:",
         "",
         f"| crops | {' | '.join(rivals)} |",
         "|---" * (1 + len(rivals)) + "|",

@@ -21,7 +21,7 @@ class Report:
     """Collects results as they come; keeps pictures only where a sheet was asked for."""
 
     def __init__(self, *, read: str, sheet: bool, rows: int) -> None:
-        """Args: read: an OCR engine, auto (Tesseract if installed) or none. rows: of the table, 0 for none."""
+        """Args: read: an engine, auto (Tesseract if installed) or none. rows: of the table, 0 for none."""
         self.lines: list[dict[str, Any]] = []
         self.failed: list[str] = []
         self._sheet = sheet
