@@ -10,7 +10,7 @@ import typer
 from stn_deploy.cli.common import errors, needs, output, progress_bar
 
 if TYPE_CHECKING:
-    from stn_deploy.training import RealWord
+    from stn_deploy.training import RealWord, TextWord
 
 
 def command(
@@ -50,7 +50,7 @@ def command(
     else:
         settings = find_recipe(recipe or "default", model=model, seed=seed)
     sources = data or [Path(source) for source in (found.sources if found else [])]
-    words = [word for source in sources for word in _load(source, quiet=not leads())]
+    words, texts = _load(sources, with_texts=settings.batch_texts > 0, quiet=not leads())
     with progress_bar(counted=False, noted=True, shown=leads()) as bar:
         tasks = {}
 
@@ -63,6 +63,7 @@ def command(
             settings,
             to,
             words=words,
+            texts=texts,
             processes=processes,
             report=report,
             resume=resume,
@@ -79,14 +80,28 @@ def command(
     )
 
 
-def _load(source: Path, *, quiet: bool) -> list[RealWord]:
+def _load(sources: list[Path], *, with_texts: bool, quiet: bool) -> tuple[list[RealWord], list[TextWord]]:
+    """The words of all datasets, with quads and, where the recipe learns from them, with a text alone."""
     from stn_deploy.data import open_dataset
-    from stn_deploy.training import load_real_words
+    from stn_deploy.errors import DatasetError
+    from stn_deploy.training import load_real_words, load_text_words
 
-    with open_dataset(source) as dataset:
-        words, left_out = load_real_words(dataset)
-    if not quiet:
-        errors.print(f"{source}: {len(words)} words", highlight=False)
-        for reason, count in left_out.items():
-            errors.print(f"{source}: {count} left out, {reason}", highlight=False)
-    return words
+    words: list[RealWord] = []
+    texts: list[TextWord] = []
+    for source in sources:
+        with open_dataset(source) as dataset:
+            read, left_out = load_text_words(dataset) if with_texts else ([], {})
+            try:
+                real, reasons = load_real_words(dataset)
+            except DatasetError:
+                if not read:
+                    raise
+                real, reasons = [], {}
+        words, texts = words + real, texts + read
+        if not quiet:
+            errors.print(f"{source}: {len(real)} words with a quad", highlight=False)
+            if with_texts:
+                errors.print(f"{source}: {len(read)} words with a text alone", highlight=False)
+            for reason, count in {**reasons, **left_out}.items():
+                errors.print(f"{source}: {count} left out, {reason}", highlight=False)
+    return words, texts

@@ -7,6 +7,7 @@ from stn_deploy.training.loop import TrainingResult, train
 from stn_deploy.training.real import RealWord, load_real_words
 from stn_deploy.training.recipe import RECIPES, Recipe, find_recipe
 from stn_deploy.training.rectifier import Localised, TextRectifier
+from stn_deploy.training.text_pool import TextWord, load_text_words
 
 __all__ = [
     "RECIPES",
@@ -14,10 +15,12 @@ __all__ = [
     "RealWord",
     "Recipe",
     "TextRectifier",
+    "TextWord",
     "TrainingResult",
     "find_recipe",
     "load_checkpoint",
     "load_real_words",
+    "load_text_words",
     "save_checkpoint",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,8 +111,9 @@ def join_team(device: str = "auto") -> Iterator[Team]:
         return
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
     yield Team(rank=rank, size=size, device=place)
-    # Not after an error: the others may wait for this process, and are told by its end.
-    dist.barrier()
+    # Not after an error: the others may wait for this process, and are told by its end. A shared module that
+    # outlived the group would drop the last reference to it, and that can hang (torch 2.13, gloo).
+    gc.collect()
     dist.destroy_process_group()
 
 

@@ -1,8 +1,9 @@
 """From the shape of a text line to theta and score, in torch operators that every engine has.
 
-The localisation network predicts a text line as two polynomials in t, which runs over [-1, 1] along the line:
-the midline, and the half height (the vector from the midline to the bottom edge). A cubic midline and a
-quadratic height hold every arc up to a half circle to a few hundredths of the text height and cannot wiggle.
+The localisation network predicts a text line as two polynomials in t, which runs over [-1, 1] along the
+line: the midline, and the half height (the vector from the midline to the bottom edge). A midline of degree
+five and a quadratic height hold arcs past a half circle and waves of a whole period, and cannot wiggle beyond
+that. Both are sums of Legendre polynomials, whose coefficients matter about equally for where the points are.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from torch import Tensor
 
 from stn_deploy.artifact.spec import GATE
 
-MIDLINE = 4
-"""Coefficients of the midline per coordinate: 1, t, t^2, t^3."""
+MIDLINE = 6
+"""Coefficients of the midline per coordinate: Legendre polynomials of degree 0 to 5."""
 HALF_HEIGHT = 3
-"""Coefficients of the half height per coordinate: 1, t, t^2."""
+"""Coefficients of the half height per coordinate: degree 0 to 2."""
 
 TILT_LIMIT, SAG_LIMIT, TAPER_LIMIT = math.radians(GATE["tilt_degrees"]), GATE["sag"], GATE["taper"]
 _LONGEST_EXTENSION = 0.5
@@ -25,7 +26,7 @@ _TINY = 1e-6
 
 
 def identity_coefficients() -> Tensor:
-    """(7, 2): the text line that fills the whole image."""
+    """(9, 2): the text line that fills the whole image."""
     coefficients = torch.zeros(MIDLINE + HALF_HEIGHT, 2)
     coefficients[1, 0] = 1.0  # x = t
     coefficients[MIDLINE, 1] = 1.0  # the bottom edge is half an image below the middle
@@ -36,7 +37,7 @@ def edge_points(coefficients: Tensor, count: int, extension: Tensor | None = Non
     """Control points along the top and bottom edges of text lines.
 
     Args:
-        coefficients: (n, 7, 2), normalised.
+        coefficients: (n, 9, 2), normalised.
         count: K, even.
         extension: (n,), how far past each end of the line the points reach, in units of t; None for 0.
     Returns:
@@ -45,24 +46,39 @@ def edge_points(coefficients: Tensor, count: int, extension: Tensor | None = Non
     t = torch.linspace(-1, 1, count // 2, device=coefficients.device).reshape(1, -1, 1)
     if extension is not None:
         t = t * (1 + extension[:, None, None])
-    powers = torch.cat([torch.ones_like(t), t, t * t, t * t * t], dim=2).to(coefficients.dtype)
-    middle = powers @ coefficients[:, :MIDLINE]
-    half = powers[:, :, :HALF_HEIGHT] @ coefficients[:, MIDLINE:]
+    basis = _legendre(t).to(coefficients.dtype)
+    middle = basis @ coefficients[:, :MIDLINE]
+    half = basis[:, :, :HALF_HEIGHT] @ coefficients[:, MIDLINE:]
     return torch.cat([middle - half, middle + half], dim=1)
+
+
+def _legendre(t: Tensor) -> Tensor:
+    """Legendre polynomials of degree 0 to 5 of t (n, points, 1): (n, points, 6).
+
+    Beyond [-1, 1], where they would soar, each goes on straight; its slope at 1 is degree * (degree + 1) / 2.
+    """
+    inside = t.clamp(-1, 1)
+    beyond = t - inside
+    terms = [torch.ones_like(t), inside]
+    for degree in range(1, MIDLINE - 1):  # Bonnet's recursion
+        last, before = terms[degree], terms[degree - 1]
+        terms.append(((2 * degree + 1) * inside * last - degree * before) / (degree + 1))
+    slopes = [inside ** (degree + 1) * (degree * (degree + 1) / 2) for degree in range(MIDLINE)]
+    return torch.cat(terms, dim=2) + beyond * torch.cat(slopes, dim=2)
 
 
 def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: float) -> Tensor:
     """Control points of the text line enlarged by a margin on all four sides: theta.
 
     Args:
-        coefficients: (n, 7, 2), normalised.
+        coefficients: (n, 9, 2), normalised.
         points: (n, K, 2), their control points without margin, normalised.
         sizes: (n, 2), height and width of the images, pixels.
         margin: text heights.
     Returns:
         (n, K, 2), normalised; they may lie outside the image.
     """
-    height, length = _height_and_length(points, sizes)
+    height, length = height_and_length(points, sizes)
     extension = (2 * margin * height / length.clamp(min=_TINY)).clamp(max=_LONGEST_EXTENSION)
     midline, half = coefficients[:, :MIDLINE], coefficients[:, MIDLINE:]
     larger = torch.cat([midline, half * (1 + 2 * margin)], dim=1)
@@ -91,7 +107,7 @@ def gate_score(
         (n,), in [0, 1].
     """
     middle = _midline_pixels(points, sizes)
-    height, _ = _height_and_length(points, sizes)
+    height, _ = height_and_length(points, sizes)
     chord = middle[:, -1] - middle[:, 0]
     offset = middle - middle[:, :1]
     across = (chord[:, None, 0] * offset[:, :, 1] - chord[:, None, 1] * offset[:, :, 0]).abs()
@@ -118,7 +134,7 @@ def _vertical(points: Tensor, sizes: Tensor) -> Tensor:
     return (points[:, half:] - points[:, :half]) * (sizes.flip(1)[:, None] / 2)
 
 
-def _height_and_length(points: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+def height_and_length(points: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean height and arc length of text lines, pixels, each (n,)."""
     vertical = _vertical(points, sizes)
     steps = _midline_pixels(points, sizes)

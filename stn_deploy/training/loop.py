@@ -26,6 +26,7 @@ from stn_deploy.training.rectifier import TextRectifier
 from stn_deploy.training.run_folder import RunFolder
 from stn_deploy.training.samples import draw_samples
 from stn_deploy.training.state import Identity, State, write_state
+from stn_deploy.training.text_pool import TextWord, readable
 from stn_deploy.training.totals import Totals
 from stn_deploy.training.validation import Validation, hold_out
 
@@ -47,6 +48,7 @@ def train(
     output: Path,
     *,
     words: list[RealWord] | None = None,
+    texts: list[TextWord] | None = None,
     processes: int | None = None,
     report: Report = lambda *_: None,
     resume: bool = False,
@@ -59,6 +61,8 @@ def train(
         recipe: all settings; saved in the checkpoint.
         output: folder for the checkpoint, the state and the journal; made if absent.
         words: real words with quads; the recipe's ``held_out`` of them are kept for validation.
+        texts: words without quads, for the recognition and the consistency loss; those with quads that
+            are trained on join them.
         processes: for rendering; all cores by default.
         report: receives the progress, in the leading process.
         resume: go on with the training that was interrupted in this folder. On a CPU, with the same number
@@ -72,29 +76,55 @@ def train(
         TrainingError: nothing to go on with, or another training; the loss is no longer finite.
     """
     with join_team(device) as team:
-        torch.manual_seed(recipe.seed)
-        training_words, held_out = hold_out(words or [], recipe)
-        run = _Run(
-            recipe=recipe,
-            folder=RunFolder(output),
-            team=team,
-            learner=_new_learner(recipe, team, real_words=len(training_words)),
-            identity=Identity(recipe=recipe.as_dict(), made_of=made_of(words or []), processes=team.size),
-            sources=list(sources),
+        return _train(
+            recipe,
+            RunFolder(output),
+            team,
+            words or [],
+            texts or [],
+            cores=max(1, (processes or os.cpu_count() or 1) // team.size),
             report=report if team.leads else lambda *_: None,
+            resume=resume,
+            sources=list(sources),
         )
-        state = run.take_up() if resume else run.begin()
-        if not state.finished:
-            cores = max(1, (processes or os.cpu_count() or 1) // team.size)
-            settings = PoolSettings(
-                thumbnail_size=recipe.thumbnail_size, control_points=recipe.control_points, seed=recipe.seed
-            )
-            feed = run.render(settings, training_words, processes=cores)
-            validation = (
-                Validation.prepare(settings, recipe, held_out, processes=cores) if team.leads else None
-            )
-            run.fit(feed, validation, state)
-        return run.finish()
+
+
+def _train(
+    recipe: Recipe,
+    folder: RunFolder,
+    team: Team,
+    words: list[RealWord],
+    texts: list[TextWord],
+    *,
+    cores: int,
+    report: Report,
+    resume: bool,
+    sources: list[str],
+) -> TrainingResult:
+    """The part of one process; what it shares with the others is gone when it returns."""
+    torch.manual_seed(recipe.seed)
+    training_words, held_out = hold_out(words, recipe)
+    run = _Run(
+        recipe=recipe,
+        folder=folder,
+        team=team,
+        learner=_new_learner(recipe, team, real_words=len(training_words)),
+        identity=Identity(recipe=recipe.as_dict(), made_of=made_of(words, texts), processes=team.size),
+        sources=sources,
+        report=report,
+    )
+    state = run.take_up() if resume else run.begin()
+    if not state.finished:
+        settings = PoolSettings(
+            thumbnail_size=recipe.thumbnail_size,
+            control_points=recipe.control_points,
+            seed=recipe.seed,
+            real_texture=recipe.real_texture,
+        )
+        feed = run.render(settings, training_words, texts + readable(training_words), processes=cores)
+        validation = Validation.prepare(settings, recipe, held_out, processes=cores) if team.leads else None
+        run.fit(feed, validation, state)
+    return run.finish()
 
 
 def _new_learner(recipe: Recipe, team: Team, *, real_words: int) -> Learner:
@@ -133,10 +163,13 @@ class _Run:
         self.learner.restore(state.tensors, state.counts)
         return state
 
-    def render(self, settings: PoolSettings, words: list[RealWord], *, processes: int) -> Feed:
+    def render(
+        self, settings: PoolSettings, words: list[RealWord], texts: list[TextWord], *, processes: int
+    ) -> Feed:
         """This process's part of the pictures."""
         share = (self.team.rank, self.team.size)
-        counts = {"rendered": self.recipe.rendered, "real": self.recipe.real if words else 0}
+        recipe = self.recipe
+        counts = {"rendered": recipe.rendered, "real": recipe.real if words else 0, "text": recipe.texts}
         total = CHUNK * sum(len(chunks_of(count, share)) for count in counts.values())
         finished = 0
 
@@ -145,16 +178,17 @@ class _Run:
             finished += done
             self.report("rendering", finished / total, "")
 
-        rendered, real = build_pools(
+        pools = build_pools(
             settings,
             **counts,
             words=words,
+            texts=texts,
             processes=processes,
             progress=progress,
             share=share,
             store=self._store(),
         )
-        return Feed(recipe=self.recipe, team=self.team, rendered=rendered, real=real)
+        return Feed(recipe=recipe, team=self.team, pools=pools)
 
     def fit(self, feed: Feed, validation: Validation | None, state: State) -> None:
         """All steps that are left."""

@@ -59,3 +59,44 @@ def point_error(points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
     error = (_pixels(points, sizes) - target) / _heights(target)
     distance: Tensor = torch.linalg.vector_norm(error, dim=2)
     return distance.mean(dim=1)
+
+
+def bending_energy(points: Tensor, sizes: Tensor) -> Tensor:
+    """How much text lines bend: mean squared second difference of both edges, over the step along the line.
+
+    Zero for straight lines with evenly spaced points, however turned, tilted or squeezed.
+
+    Args:
+        points: (n, K, 2), normalised; K at least 6.
+        sizes: (n, 2), height and width of the crops, pixels.
+    Returns:
+        (n,), dimensionless: about the squared turn of the line between two neighbouring points, radians.
+    Source: the bending energy of thin-plate splines (Bookstein 1989), in one dimension.
+    """
+    edges = _pixels(points, sizes).unflatten(1, (2, -1))
+    steps = edges[:, :, 1:] - edges[:, :, :-1]
+    bends = steps[:, :, 1:] - steps[:, :, :-1]
+    length = torch.linalg.vector_norm(steps, dim=3).mean(dim=(1, 2)).clamp(min=_TINY)
+    energy: Tensor = (bends * bends).sum(dim=3).mean(dim=(1, 2)) / length.square()
+    return energy
+
+
+def foldover(points: Tensor, sizes: Tensor, *, smallest: float = 0.1) -> Tensor:
+    """How far text lines are folded over: a fold maps two places of the output to one of the image.
+
+    The control points cut the text into K/2 - 1 cells; of a sane line each has its corners clockwise, and
+    about the same area. The penalty is how far the areas fall below a part of the mean cell.
+
+    Args:
+        points: (n, K, 2), normalised.
+        sizes: (n, 2), height and width of the crops, pixels.
+        smallest: area from which on a cell costs nothing, as a part of the mean absolute area.
+    Returns:
+        (n,), zero where nothing is folded.
+    """
+    top, bottom = _pixels(points, sizes).unflatten(1, (2, -1)).unbind(dim=1)
+    falling, rising = bottom[:, 1:] - top[:, :-1], bottom[:, :-1] - top[:, 1:]
+    areas = (falling[..., 0] * rising[..., 1] - falling[..., 1] * rising[..., 0]) / 2
+    relative = areas / areas.abs().mean(dim=1, keepdim=True).clamp(min=_TINY)
+    penalty: Tensor = F.relu(smallest - relative).mean(dim=1)
+    return penalty

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,9 @@ from stn_deploy.training.flat import flat_from_quad, random_flat_text
 from stn_deploy.training.fonts import FALLBACK, find_fonts
 from stn_deploy.training.pool_store import PoolStore, digest_of, digest_of_words
 from stn_deploy.training.real import RealWord, vary_real_word
+from stn_deploy.training.recogniser import refusal
 from stn_deploy.training.scene import Scene, random_scene
+from stn_deploy.training.text_pool import TextPool, TextWord
 from stn_deploy.training.warp import random_warp
 
 CHUNK = 256
@@ -92,6 +95,12 @@ class _Renderer:
     settings: PoolSettings
     fonts: tuple[str, ...]
     words: list[RealWord]
+    texts: list[TextWord]
+
+    @cached_property
+    def flat_words(self) -> list[RealWord]:
+        """Those that their quad makes flat; of curved ones it does not."""
+        return [word for word in self.words if word.points is None]
 
     def rendered(self, chunk: int) -> Pool:
         return pool_of_scenes(self.scenes(chunk, CHUNK), self.settings)
@@ -107,10 +116,24 @@ class _Renderer:
         scenes = [vary_real_word(rng, self.words[pick], count=count) for pick in picks]
         return pool_of_scenes(scenes, self.settings)
 
+    def text(self, chunk: int) -> TextPool:
+        """Half from the data, half rendered; all rendered where the data has none."""
+        rng = np.random.default_rng([self.settings.seed, 4, chunk])
+        picked = [self._text(rng) for _ in range(CHUNK)]
+        return TextPool.of(picked, self.settings.thumbnail_size)
+
+    def _text(self, rng: np.random.Generator) -> TextWord:
+        if self.texts and rng.random() < 0.5:
+            return self.texts[rng.integers(len(self.texts))]
+        while True:
+            scene = self._render(rng)
+            if refusal(scene.word) is None:
+                return TextWord(image=scene.image, text=scene.word)
+
     def _render(self, rng: np.random.Generator) -> Scene:
         while True:
-            if self.words and rng.random() < self.settings.real_texture:
-                word = self.words[rng.integers(len(self.words))]
+            if self.flat_words and rng.random() < self.settings.real_texture:
+                word = self.flat_words[rng.integers(len(self.flat_words))]
                 flat = flat_from_quad(word.image, word.quad, word.text)
             else:
                 flat = random_flat_text(rng, self.fonts, float(rng.choice([16, 33, 56], p=[0.4, 0.4, 0.2])))
@@ -122,32 +145,36 @@ class _Renderer:
 _renderer: _Renderer | None = None
 
 
-def _start(settings: PoolSettings, fonts: tuple[str, ...], words: list[RealWord]) -> None:
+def _start(
+    settings: PoolSettings, fonts: tuple[str, ...], words: list[RealWord], texts: list[TextWord]
+) -> None:
     global _renderer
     cv2.setNumThreads(1)
-    _renderer = _Renderer(settings, fonts, words)
+    _renderer = _Renderer(settings, fonts, words, texts)
 
 
-def _work(job: tuple[str, int]) -> Pool:
+def _work(job: tuple[str, int]) -> Pool | TextPool:
     if _renderer is None:
         raise RuntimeError("_start must run first in each process")
     kind, chunk = job
-    return _renderer.real(chunk) if kind == "real" else _renderer.rendered(chunk)
+    part: Pool | TextPool = getattr(_renderer, kind)(chunk)
+    return part
 
 
-def made_of(words: list[RealWord]) -> dict[str, str]:
-    """What pools are made of: number and digest of fonts and real words, for comparison."""
+def made_of(words: list[RealWord], texts: list[TextWord]) -> dict[str, str]:
+    """What pools are made of: number and digest of fonts, real words and texts, for comparison."""
     fonts = find_fonts()
     files = [(font, Path(font).stat().st_size if font != FALLBACK else 0) for font in fonts]
     return {
         "fonts": f"{len(fonts)} ({digest_of(files)[:12]})",
         "real words": f"{len(words)} ({digest_of_words(words)[:12]})",
+        "texts": f"{len(texts)} ({digest_of_words(texts)[:12]})",
     }
 
 
 def rendered_scenes(settings: PoolSettings, count: int) -> list[Scene]:
     """The first pictures of the rendered pool of these settings without real words, at most a chunk."""
-    return _Renderer(settings, find_fonts(), []).scenes(0, min(count, CHUNK))
+    return _Renderer(settings, find_fonts(), [], []).scenes(0, min(count, CHUNK))
 
 
 def chunks_of(count: int, share: tuple[int, int] = (0, 1)) -> range:
@@ -156,33 +183,46 @@ def chunks_of(count: int, share: tuple[int, int] = (0, 1)) -> range:
     return range(rank, -(-count // CHUNK), processes)
 
 
+class Pools(NamedTuple):
+    """rendered: rendered words. real: crops of real ones. texts: crops of which only the text is known."""
+
+    rendered: Pool
+    real: Pool | None
+    texts: TextPool | None
+
+
 def build_pools(
     settings: PoolSettings,
     *,
     rendered: int,
-    real: int,
-    words: list[RealWord],
+    real: int = 0,
+    text: int = 0,
+    words: Sequence[RealWord] = (),
+    texts: Sequence[TextWord] = (),
     processes: int,
     progress: Callable[[int], None] = lambda _: None,
     share: tuple[int, int] = (0, 1),
     store: PoolStore | None = None,
-) -> tuple[Pool, Pool | None]:
+) -> Pools:
     """Render the pictures of a training, or read those that were rendered before.
 
     Args:
-        rendered, real: number of pictures of each kind, rounded up to whole chunks of 256.
-        words: real words; without any, the second pool is None.
+        rendered, real, text: number of pictures of each kind, rounded up to whole chunks of 256; where it is
+            0, the pool is None.
+        words: real words; without any, that pool is None.
+        texts: crops of which only the text is known; beside rendered ones they fill half of their pool.
         processes: that render, at least 1; one renders in this process.
         progress: called with the number of pictures after each chunk.
         share: rank and number of the processes that train; each gets its own chunks.
         store: where chunks are kept and looked for.
-    Returns:
-        the rendered pool and the pool of real crops.
     """
-    chunks = {"rendered": chunks_of(rendered, share), "real": chunks_of(real if words else 0, share)}
-    pools = {kind: Pool.empty(len(own) * CHUNK, settings) for kind, own in chunks.items()}
+    counts = {"rendered": rendered, "real": real if words else 0, "text": text}
+    chunks = {kind: chunks_of(count, share) for kind, count in counts.items()}
+    pools: dict[str, Pool | TextPool] = {
+        kind: _empty(kind, len(own) * CHUNK, settings) for kind, own in chunks.items()
+    }
 
-    def put(job: tuple[str, int], part: Pool) -> None:
+    def put(job: tuple[str, int], part: Any) -> None:
         kind, chunk = job
         pools[kind].put(chunks[kind].index(chunk) * CHUNK, part)
         progress(len(part))
@@ -193,12 +233,18 @@ def build_pools(
         if kept is None:
             missing.append(job)
         else:
-            put(job, Pool(**kept))
-    for job, part in zip(missing, _run(settings, words, processes, missing), strict=True):
+            put(job, type(pools[job[0]])(**kept))
+    arguments = (settings, find_fonts(), list(words), list(texts))
+    for job, part in zip(missing, _run(arguments, processes, missing), strict=True):
         if store:
             store.write(_part_name(*job), part.arrays())
         put(job, part)
-    return pools["rendered"], pools["real"] if len(pools["real"]) else None
+    made: dict[str, Any] = {kind: pool if len(pool) else None for kind, pool in pools.items()}
+    return Pools(made["rendered"], made["real"], made["text"])
+
+
+def _empty(kind: str, count: int, settings: PoolSettings) -> Pool | TextPool:
+    return TextPool.empty(count, settings.thumbnail_size) if kind == "text" else Pool.empty(count, settings)
 
 
 def _part_name(kind: str, chunk: int) -> str:
@@ -206,11 +252,10 @@ def _part_name(kind: str, chunk: int) -> str:
 
 
 def _run(
-    settings: PoolSettings, words: list[RealWord], processes: int, jobs: list[tuple[str, int]]
-) -> Iterator[Pool]:
+    arguments: tuple[Any, ...], processes: int, jobs: list[tuple[str, int]]
+) -> Iterator[Pool | TextPool]:
     if not jobs:
         return
-    arguments = (settings, find_fonts(), words)
     if processes <= 1:
         _start(*arguments)
         yield from map(_work, jobs)

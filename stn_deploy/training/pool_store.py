@@ -20,6 +20,7 @@ from stn_deploy.errors import OutputError
 
 if TYPE_CHECKING:
     from stn_deploy.training.real import RealWord
+    from stn_deploy.training.text_pool import TextWord
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -81,6 +82,6 @@ def digest_of(parts: Iterable[object]) -> str:
     return digest.hexdigest()
 
 
-def digest_of_words(words: Iterable[RealWord]) -> str:
-    """SHA-256 of real words: all their fields."""
+def digest_of_words(words: Iterable[RealWord | TextWord]) -> str:
+    """SHA-256 of words: all their fields."""
     return digest_of(getattr(word, field.name) for word in words for field in dataclasses.fields(word))

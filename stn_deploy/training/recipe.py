@@ -50,7 +50,14 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "warm_up": _COUNT_OR_NONE,
     "clip": _POSITIVE,
     "average": ("at least 0, below 1", lambda value: _number(value) and 0 <= value < 1),
+    "real_texture": ("0 to 1", lambda value: _number(value) and 0 <= value <= 1),
     "along_weight": _NOT_NEGATIVE,
+    "bending_weight": _NOT_NEGATIVE,
+    "foldover_weight": _NOT_NEGATIVE,
+    "consistency_weight": _NOT_NEGATIVE,
+    "recognition_weight": _NOT_NEGATIVE,
+    "texts": _COUNT_OR_NONE,
+    "batch_texts": _COUNT_OR_NONE,
     "beta": _POSITIVE,
     "held_out": _COUNT_OR_NONE,
     "checkpoint_steps": _COUNT,
@@ -76,7 +83,11 @@ class Recipe:
     batch_real: real crops beside them.
     learning_rate: peak of a linear warm-up (warm_up steps) and a cosine decay. weight_decay: of AdamW.
     clip: longest gradient. average: decay of the moving average of the weights; the average is what is kept.
-    along_weight, beta: see `stn_deploy.training.loss.point_loss`.
+    real_texture: part of the rendered words that show the pixels of real ones.
+    along_weight, beta: of the distance between control points, see `stn_deploy.training.loss.point_loss`; its
+    weight is 1, that of the other terms of the loss `stn_deploy.training.objective.Objective` explains.
+    texts: crops of which only the text is known, half of them from the data where it has any.
+    batch_texts: of them in a step.
     held_out: real crops kept for validation. checkpoint_steps: steps between two states on the disk, which
     each epoch ends with as well. seed: of everything.
     thumbnail_size: height and width, pixels. control_points: K. channels, strides, dense: of the network.
@@ -93,8 +104,15 @@ class Recipe:
     warm_up: int = 300
     clip: float = 2.0
     average: float = 0.998
+    real_texture: float = 0.3
     along_weight: float = 0.5
     beta: float = 0.1
+    bending_weight: float = 0.0
+    foldover_weight: float = 0.0
+    consistency_weight: float = 0.0
+    recognition_weight: float = 0.0
+    texts: int = 0
+    batch_texts: int = 0
     held_out: int = 740
     checkpoint_steps: int = 1000
     seed: int = 20
@@ -114,6 +132,11 @@ class Recipe:
             problems = [
                 f"rendered: expected at least a batch of {self.batch}, got {self.rendered}; "
                 "render more words, or lower batch"
+            ]
+        if not problems and self.recognition_weight and not (self.texts and self.batch_texts):
+            problems = [
+                f"recognition_weight: {self.recognition_weight} needs texts and batch_texts above 0, "
+                f"got {self.texts} and {self.batch_texts}"
             ]
         if problems:
             raise ArgumentError(f"recipe {self.name}: " + "; ".join(problems))
@@ -149,7 +172,15 @@ RECIPES = {
         Recipe(
             name="tiny", rendered=2048, real=512, epochs=4, batch=64, batch_real=8, warm_up=20, held_out=64
         ),
-        Recipe(name="default", rendered=200_000, real=40_000, epochs=14),
+        Recipe(
+            name="default",
+            rendered=260_000,
+            real=200_000,
+            epochs=28,
+            batch=144,
+            batch_real=144,
+            average=0.9995,
+        ),
         Recipe(
             name="large",
             rendered=1_000_000,

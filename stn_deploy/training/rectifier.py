@@ -61,7 +61,11 @@ class TextRectifier(nn.Module):
 
     def predict_points(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Control points (n, K, 2) of the text without margin, normalised: what training compares."""
-        return edge_points(self._coefficients(thumbnails, sizes), self.spec.control_points)
+        return self.points_of(self.predict_lines(thumbnails, sizes))
+
+    def points_of(self, lines: Tensor) -> Tensor:
+        """Control points (n, K, 2) of text lines, see `stn_deploy.training.gate.edge_points`."""
+        return edge_points(lines, self.spec.control_points)
 
     def forward(self, thumbnails: Tensor, sizes: Tensor) -> Localised:
         """Localise text.
@@ -70,9 +74,9 @@ class TextRectifier(nn.Module):
             thumbnails: (n, 3, h, w), BGR in [0, 255].
             sizes: (n, 2), height and width of the crops, pixels.
         """
-        coefficients = self._coefficients(thumbnails, sizes)
-        points = edge_points(coefficients, self.spec.control_points)
-        theta = with_margin(coefficients, points, sizes, self.spec.margin)
+        lines = self.predict_lines(thumbnails, sizes)
+        points = self.points_of(lines)
+        theta = with_margin(lines, points, sizes, self.spec.margin)
         gate = self.spec.gate
         score = gate_score(
             points,
@@ -83,6 +87,7 @@ class TextRectifier(nn.Module):
         )
         return Localised(theta, score, points)
 
-    def _coefficients(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+    def predict_lines(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
+        """Text lines as polynomials: coefficients of midline and half height, normalised."""
         raw: Tensor = self.network(thumbnails, sizes)
         return self.identity + raw.float().reshape(-1, MIDLINE + HALF_HEIGHT, 2)

@@ -57,8 +57,7 @@ class Validation:
         """Rendered words of another seed, and the real crops that were held out, as they are."""
         apart = dataclasses.replace(settings, seed=settings.seed + _APART)
         count = min(_RENDERED, recipe.rendered)
-        rendered, _ = build_pools(apart, rendered=count, real=0, words=[], processes=processes)
-        pools = {"rendered": rendered}
+        pools = {"rendered": build_pools(apart, rendered=count, processes=processes).rendered}
         scenes = [word.scene(recipe.control_points) for word in held_out]
         if scenes:
             pools["real"] = pool_of_scenes(scenes, settings)
