@@ -179,6 +179,8 @@ RECIPES = {
             epochs=28,
             batch=144,
             batch_real=144,
+            learning_rate=3e-3,
+            warm_up=1000,
             average=0.9995,
         ),
         Recipe(
