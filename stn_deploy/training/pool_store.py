@@ -55,8 +55,9 @@ class PoolStore:
     def read(self, part: str) -> dict[str, NDArray[Any]] | None:
         """A part that was kept; None where there is none, or a damaged one."""
         try:
-            with np.load(self._file(part), allow_pickle=False) as file:  # a zip: it checks its CRC
-                return {name: file[name] for name in file.files}
+            # A zip, which checks its CRC; opened here, for NumPy leaves a damaged one open.
+            with self._file(part).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
 

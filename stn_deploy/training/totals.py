@@ -18,14 +18,13 @@ class Totals:
     def __init__(self, sums: Mapping[str, float], team: Team) -> None:
         """Begin with sums that `sums` gave, or with none."""
         self._team = team
-        self._sums: dict[str, Tensor] = {}
-        self.add({name: torch.tensor(value) for name, value in sums.items()}, steps=0)
+        start = {_STEPS: 0.0, **sums}
+        self._sums = {name: self._wide(torch.tensor(value)) for name, value in start.items()}
 
-    def add(self, values: Mapping[str, Tensor], *, steps: int = 1) -> None:
+    def add(self, values: Mapping[str, Tensor]) -> None:
         """Add the values of a step."""
-        for name, value in {**values, _STEPS: torch.tensor(float(steps))}.items():
-            wide = value.to(self._team.device, torch.float64)
-            self._sums[name] = self._sums[name] + wide if name in self._sums else wide
+        for name, value in {**values, _STEPS: torch.tensor(1.0)}.items():
+            self._sums[name] = self._sums.get(name, 0) + self._wide(value)
 
     def sums(self) -> dict[str, float]:
         """The sums so far, averaged over the team; every process must ask."""
@@ -37,3 +36,6 @@ class Totals:
         sums = self.sums()
         steps = max(sums.pop(_STEPS), 1.0)
         return {name: value / steps for name, value in sums.items()}
+
+    def _wide(self, value: Tensor) -> Tensor:
+        return value.to(self._team.device, torch.float64)

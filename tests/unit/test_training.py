@@ -7,55 +7,25 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
+import cv2
 import pytest
 import torch
 
-from stn_deploy.errors import OutputError, TrainingError
-from stn_deploy.training import (
-    RealWord,
-    Recipe,
-    load_checkpoint,
-    objective,
-    pool,
-    train,
-)
-from stn_deploy.training.fonts import FALLBACK
-from tests.pictures import noise
-
-SMALL = Recipe(
-    name="small",
-    rendered=256,
-    real=256,
-    epochs=2,
-    batch=32,
-    batch_real=4,
-    learning_rate=3e-3,
-    warm_up=4,
-    held_out=2,
-    thumbnail_size=(16, 40),
-    control_points=8,
-    channels=(8, 8, 8, 8),
-    dense=16,
-    average=0.9,
-)
-QUAD = np.array([[4, 5], [60, 9], [58, 25], [3, 22]], np.float32)
-
-
-def words() -> list[RealWord]:
-    return [RealWord(image=noise(30, 70, seed=seed), quad=QUAD, text="a") for seed in range(10)]
+from stn_deploy.errors import ArgumentError, DatasetError, OutputError, TrainingError
+from stn_deploy.training import load_checkpoint, objective, train
+from tests.small_training import SMALL, render_once, small_words
 
 
 @pytest.fixture(autouse=True)
-def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fonts of this computer do not matter here."""
-    monkeypatch.setattr(pool, "find_fonts", lambda: (FALLBACK,))
+def rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are the same for all."""
+    render_once(monkeypatch)
 
 
 def test_a_training_writes_its_checkpoint_and_a_line_for_each_epoch(tmp_path: Path) -> None:
     reported: list[tuple[str, float, str]] = []
     result = train(
-        SMALL, tmp_path, words=words(), processes=1, report=lambda *progress: reported.append(progress)
+        SMALL, tmp_path, words=small_words(), processes=1, report=lambda *progress: reported.append(progress)
     )
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
@@ -79,20 +49,71 @@ def test_a_training_writes_its_checkpoint_and_a_line_for_each_epoch(tmp_path: Pa
         assert parts == sorted(parts)
         assert parts[-1] == 1.0
 
+    for epoch in (1, 2):
+        sheet = cv2.imread(str(tmp_path / "samples" / f"epoch_{epoch:03d}.png"))
+        assert sheet is not None
+        assert min(sheet.shape[:2]) > 400
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 1
+    assert not (tmp_path / "pool").exists()  # of no use once the training is finished
+    assert {"loss_points", "learning_rate", "images_per_second", "seconds"} <= lines[0].keys()
 
+
+@pytest.mark.parametrize(
+    ("factor", "named"), [(float("nan"), "loss became nan"), (float("inf"), "loss became -?inf")]
+)
 def test_a_loss_that_is_not_finite_stops_the_training_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    factor: float, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_number(points: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-        return points.sum() * float("nan")
+        return (points.sum() + 1) * factor
 
     monkeypatch.setattr(objective, "point_loss", no_number)
-    with pytest.raises(TrainingError, match=r"loss became nan in step 1 of 16; lower the learning rate"):
+    with pytest.raises(TrainingError, match=rf"{named} in step 1 of 16; lower the learning rate"):
         train(dataclasses.replace(SMALL, real=0), tmp_path, processes=1)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steep(points: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        return torch.sqrt((points - points.detach()).square().sum())  # 0, and its slope is 0 / 0
+
+    monkeypatch.setattr(objective, "point_loss", steep)
+    with pytest.raises(TrainingError, match=r"length of the gradient became nan in step 1 of 16"):
+        train(dataclasses.replace(SMALL, real=0), tmp_path, processes=1)
 
 
 def test_an_output_that_cannot_be_written_stops_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="the output folder cannot be written"):
         train(SMALL, tmp_path / "file" / "run", report=lambda *_: pytest.fail("work began"))
+
+
+def test_a_disk_without_room_for_the_pictures_stops_before_the_work(tmp_path: Path) -> None:
+    vast = dataclasses.replace(SMALL, rendered=10**12)
+    with pytest.raises(OutputError, match=r"the pictures of the recipe small take [\d.]+ GB while it trains"):
+        train(vast, tmp_path, report=lambda *_: pytest.fail("work began"))
+
+
+def test_fewer_real_words_than_a_batch_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    greedy = dataclasses.replace(SMALL, batch_real=9)
+    message = r"at least 9 usable words \(batch_real of the recipe small\) beside the 2 held out.*"
+    with pytest.raises(DatasetError, match=message + ", got 8; add words"):
+        train(greedy, tmp_path, words=small_words(), report=lambda *_: pytest.fail("work began"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "device: expected auto, cpu or cuda, got 'gpu'"),
+        ("cuda", "device: expected a GPU .*, found none"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    device: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ArgumentError, match=message):
+        train(SMALL, tmp_path, device=device)
