@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stn_deploy.training.gate import height_and_length
+from stn_deploy.training.gate import extension_of, height_and_length
 
 LARGEST_TURN = math.radians(12)
 LARGEST_SHIFT = 0.1
@@ -67,13 +67,12 @@ def straightened_points(points: Tensor, sizes: Tensor, margin: float) -> tuple[T
         points: (n, K, 2), control points of the text in the crop, normalised.
         sizes: (n, 2), height and width of the crop, pixels. margin: around the text, text heights.
     Returns:
-        points (n, K, 2), normalised over the straightened crop, and its sizes (n, 2), pixels.
+        points (n, K, 2), normalised over the straightened crop, and its sizes (n, 2), pixels, at least 1.
     """
     height, length = height_and_length(points, sizes)
-    border = 2 * margin * height
-    seen = torch.stack([height + border, length + border], dim=1)
-    t = torch.linspace(-1, 1, points.shape[1] // 2, device=points.device)
-    across = (length / seen[:, 1])[:, None] * t
-    down = (height / seen[:, 0])[:, None].expand_as(across)
+    longer, higher = 1 + extension_of(height, length, margin), 1 + 2 * margin
+    seen = torch.stack([height * higher, length * longer], dim=1).clamp(min=1.0)
+    across = torch.linspace(-1, 1, points.shape[1] // 2, device=points.device) / longer[:, None]
+    down = torch.full_like(across, 1 / higher)
     edges = [torch.stack([across, sign * down], dim=2) for sign in (-1, 1)]
     return torch.cat(edges, dim=1), seen

@@ -78,11 +78,15 @@ def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: flo
     Returns:
         (n, K, 2), normalised; they may lie outside the image.
     """
-    height, length = height_and_length(points, sizes)
-    extension = (2 * margin * height / length.clamp(min=_TINY)).clamp(max=_LONGEST_EXTENSION)
+    extension = extension_of(*height_and_length(points, sizes), margin)
     midline, half = coefficients[:, :MIDLINE], coefficients[:, MIDLINE:]
     larger = torch.cat([midline, half * (1 + 2 * margin)], dim=1)
     return edge_points(larger, points.shape[1], extension)
+
+
+def extension_of(height: Tensor, length: Tensor, margin: float) -> Tensor:
+    """How far a margin, in text heights, reaches past each end of text lines, (n,), in units of t."""
+    return (2 * margin * height / length.clamp(min=_TINY)).clamp(max=_LONGEST_EXTENSION)
 
 
 def gate_score(

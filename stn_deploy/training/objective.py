@@ -38,28 +38,34 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The terms, each a scalar in float32; the loss is their sum."""
-        recipe = self.recipe
-        lines = self.rectifier.predict_lines(batch.thumbnails, batch.sizes)
+        recipe, texts = self.recipe, batch.texts
+        thumbnails, sizes = batch.thumbnails, batch.sizes
+        lines = self.rectifier.predict_lines(thumbnails, sizes)
         points = self.rectifier.points_of(lines)
         with torch.autocast(points.device.type, enabled=False):
-            terms = {"points": self._distance(points, batch.points, batch.sizes)}
+            terms = {"points": self._distance(points, batch.points, sizes)}
+            exact = self.rectifier.points_of(lines)  # in sixteen bits a straight line bends
             if recipe.bending_weight:
-                terms["bending"] = recipe.bending_weight * bending_energy(points, batch.sizes).mean()
+                terms["bending"] = recipe.bending_weight * bending_energy(exact, sizes).mean()
             if recipe.foldover_weight:
-                terms["foldover"] = recipe.foldover_weight * foldover(points, batch.sizes).mean()
-        if recipe.recognition_weight and batch.texts is not None:
-            terms["recognition"] = recipe.recognition_weight * self._recognition(batch.texts)
+                terms["foldover"] = recipe.foldover_weight * foldover(exact, sizes).mean()
+        if texts is not None and (recipe.recognition_weight or recipe.consistency_weight):
+            text_lines = self.rectifier.predict_lines(*texts.seen)
+            if recipe.recognition_weight:
+                terms["recognition"] = recipe.recognition_weight * self._recognition(texts, text_lines)
+            thumbnails, sizes = torch.cat([thumbnails, texts.thumbnails]), torch.cat([sizes, texts.sizes])
+            lines = torch.cat([lines, text_lines])
         if recipe.consistency_weight:
-            terms["consistency"] = recipe.consistency_weight * self._consistency(batch, lines)
+            consistency = self._consistency(thumbnails, sizes, lines.detach())
+            terms["consistency"] = recipe.consistency_weight * consistency
         return terms
 
     def _distance(self, points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
         settings = {"along_weight": self.recipe.along_weight, "beta": self.recipe.beta}
         return point_loss(points.float(), truth.float(), sizes, **settings)
 
-    def _recognition(self, texts: Texts) -> Tensor:
+    def _recognition(self, texts: Texts, lines: Tensor) -> Tensor:
         """Straighten with the margin that ships, read, compare."""
-        lines = self.rectifier.predict_lines(*texts.seen)
         with torch.autocast(lines.device.type, enabled=False):
             points = self.rectifier.points_of(lines)
             theta = with_margin(lines, points, texts.sizes, self.rectifier.spec.margin)
@@ -68,23 +74,20 @@ class Objective(nn.Module):
         with torch.autocast(odds.device.type, enabled=False):
             return recognition_loss(odds, texts.labels, texts.lengths)
 
-    def _consistency(self, batch: Batch, lines: Tensor) -> Tensor:
+    def _consistency(self, thumbnails: Tensor, sizes: Tensor, lines: Tensor) -> Tensor:
         """Two views of the crops; what the first look found is the truth for the second, not the reverse.
 
         Crops of which only the text is known take part as well: here they need no label.
         """
-        thumbnails, sizes, lines = batch.thumbnails, batch.sizes, lines.detach()
-        if batch.texts is not None:
-            thumbnails = torch.cat([thumbnails, batch.texts.thumbnails])
-            sizes = torch.cat([sizes, batch.texts.sizes])
-            with torch.no_grad():
-                lines = torch.cat([lines, self.rectifier.predict_lines(*batch.texts.seen)])
-        points = self.rectifier.points_of(lines)
-        moved, moved_sizes = random_views(sizes)
-        theta = with_margin(lines, points, sizes, self.rectifier.spec.margin)
-        straight, straight_sizes = straightened_points(points, sizes, self.rectifier.spec.margin)
-        seen = [view(thumbnails, moved), sample(thumbnails, self.thumbnail_grid(theta.flatten(1)))]
-        seen_sizes = torch.cat([moved_sizes, straight_sizes])
-        truth = torch.cat([seen_points(points, moved), straight])
-        found = self.rectifier.predict_points(torch.cat(seen), seen_sizes)
-        return self._distance(found, truth, seen_sizes)
+        margin = self.rectifier.spec.margin
+        with torch.autocast(lines.device.type, enabled=False):
+            points = self.rectifier.points_of(lines)
+            moved, moved_sizes = random_views(sizes)
+            theta = with_margin(lines, points, sizes, margin)
+            straight, straight_sizes = straightened_points(points, sizes, margin)
+            seen = [view(thumbnails, moved), sample(thumbnails, self.thumbnail_grid(theta.flatten(1)))]
+            seen_sizes = torch.cat([moved_sizes, straight_sizes])
+            truth = torch.cat([seen_points(points, moved), straight])
+        found = self.rectifier.predict_lines(torch.cat(seen), seen_sizes)
+        with torch.autocast(found.device.type, enabled=False):
+            return self._distance(self.rectifier.points_of(found), truth, seen_sizes)
