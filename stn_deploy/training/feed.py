@@ -73,7 +73,8 @@ def steps_per_epoch(recipe: Recipe, team: Team) -> int:
     """Steps in which the process with the fewest pictures uses each at most once.
 
     Raises:
-        ArgumentError: it has fewer than its part of a batch, or a batch cannot be shared out.
+        ArgumentError: it has fewer than its part of a batch, or no text to learn from, or a batch cannot be
+            shared out.
     """
     own = team.split("batch", recipe.batch)
     team.split("batch_real", recipe.batch_real)
@@ -84,5 +85,10 @@ def steps_per_epoch(recipe: Recipe, team: Team) -> int:
             f"recipe: rendered is {recipe.rendered}, which leaves {fewest} (in whole {CHUNK}s) to one "
             f"of {team.size} processes, expected {own}, its part of a batch; render more, or start "
             "fewer processes"
+        )
+    if recipe.batch_texts and len(chunks_of(recipe.texts)) < team.size:
+        raise ArgumentError(
+            f"recipe: texts is {recipe.texts}, expected more than {CHUNK * (team.size - 1)}, so that each of "
+            f"{team.size} processes has some (in whole {CHUNK}s); take more, or start fewer processes"
         )
     return fewest // own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -128,18 +128,32 @@ class Recipe:
             for name, (expected, allowed) in _ALLOWED.items()
             if not allowed(getattr(self, name))
         ]
-        if not problems and self.rendered < self.batch:
-            problems = [
-                f"rendered: expected at least a batch of {self.batch}, got {self.rendered}; "
-                "render more words, or lower batch"
-            ]
-        if not problems and self.recognition_weight and not (self.texts and self.batch_texts):
-            problems = [
-                f"recognition_weight: {self.recognition_weight} needs texts and batch_texts above 0, "
-                f"got {self.texts} and {self.batch_texts}"
-            ]
+        problems = problems or list(self._misfits())
         if problems:
             raise ArgumentError(f"recipe {self.name}: " + "; ".join(problems))
+
+    def _misfits(self) -> Iterator[str]:
+        """What is wrong with fields that are each within their range."""
+        if self.rendered < self.batch:
+            yield (
+                f"rendered: expected at least a batch of {self.batch}, got {self.rendered}; "
+                "render more words, or lower batch"
+            )
+        if self.recognition_weight and not (self.texts and self.batch_texts):
+            yield (
+                f"recognition_weight: {self.recognition_weight} needs texts and batch_texts above 0, "
+                f"got {self.texts} and {self.batch_texts}"
+            )
+        elif bool(self.texts) != bool(self.batch_texts):
+            yield (
+                "texts, batch_texts: expected both above 0, or both 0, "
+                f"got {self.texts} and {self.batch_texts}"
+            )
+        if self.bending_weight and self.control_points < 6:
+            yield (
+                f"bending_weight: {self.bending_weight} needs control_points of at least 6, "
+                f"got {self.control_points}"
+            )
 
     @property
     def network(self) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from stn_deploy.errors import OutputError, TrainingError
 from stn_deploy.training.recipe import Recipe
+from stn_deploy.training.recogniser import LONGEST
 from stn_deploy.training.state import Identity, State, read_state
+from stn_deploy.training.text_pool import PICTURE_SIZE
 
 
 @dataclass(frozen=True)
@@ -113,5 +116,6 @@ class RunFolder:
 
 
 def _bytes_of_pool(recipe: Recipe) -> int:
-    height, width = recipe.thumbnail_size
-    return (recipe.rendered + recipe.real) * (3 * height * width + 8 * recipe.control_points + 8)
+    picture = 3 * math.prod(recipe.thumbnail_size) + 8  # and its size
+    text = picture + math.prod(PICTURE_SIZE) + 8 * LONGEST + 8
+    return (recipe.rendered + recipe.real) * (picture + 8 * recipe.control_points) + recipe.texts * text
