@@ -10,6 +10,8 @@ import typer
 from stn_deploy.cli.common import errors, needs, output, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stn_deploy.training import RealWord, TextWord
 
 
@@ -83,25 +85,23 @@ def command(
 def _load(sources: list[Path], *, with_texts: bool, quiet: bool) -> tuple[list[RealWord], list[TextWord]]:
     """The words of all datasets, with quads and, where the recipe learns from them, with a text alone."""
     from stn_deploy.data import open_dataset
-    from stn_deploy.errors import DatasetError
     from stn_deploy.training import load_real_words, load_text_words
+
+    def tell(source: Path, found: str, left_out: Mapping[str, int]) -> None:
+        if not quiet:
+            for line in [found, *(f"{count} left out, {reason}" for reason, count in left_out.items())]:
+                errors.print(f"{source}: {line}", highlight=False)
 
     words: list[RealWord] = []
     texts: list[TextWord] = []
     for source in sources:
         with open_dataset(source) as dataset:
             read, left_out = load_text_words(dataset) if with_texts else ([], {})
-            try:
-                real, reasons = load_real_words(dataset)
-            except DatasetError:
-                if not read:
-                    raise
-                real, reasons = [], {}
-        words, texts = words + real, texts + read
-        if not quiet:
-            errors.print(f"{source}: {len(real)} words with a quad", highlight=False)
             if with_texts:
-                errors.print(f"{source}: {len(read)} words with a text alone", highlight=False)
-            for reason, count in {**reasons, **left_out}.items():
-                errors.print(f"{source}: {count} left out, {reason}", highlight=False)
+                tell(source, f"{len(read)} words with a text alone", left_out)
+            real, left_out = load_real_words(dataset, needed=not read)
+        if with_texts:
+            left_out.pop("without a quad", None)  # they were told of as texts
+        tell(source, f"{len(real)} words with a quad", left_out)
+        words, texts = words + real, texts + read
     return words, texts

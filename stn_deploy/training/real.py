@@ -42,14 +42,15 @@ class RealWord:
         return Scene(image=self.image, points=points, word=self.text)
 
 
-def load_real_words(dataset: Dataset) -> tuple[list[RealWord], dict[str, int]]:
+def load_real_words(dataset: Dataset, *, needed: bool = True) -> tuple[list[RealWord], dict[str, int]]:
     """All words of a dataset that have a usable quadrilateral or control points; why others were left out.
 
+    Args:
+        needed: whether a dataset without any is refused.
     Returns:
         the words, and for each reason the number left out.
-
     Raises:
-        DatasetError: no sample has one.
+        DatasetError: no sample has one, where they are needed.
     """
     words: list[RealWord] = []
     left_out: Counter[str] = Counter()
@@ -67,7 +68,7 @@ def load_real_words(dataset: Dataset) -> tuple[list[RealWord], dict[str, int]]:
                 words.append(RealWord(image=sample.image(), quad=quad, text=sample.text, points=points))
             except ImageError:
                 left_out["with an image that cannot be used"] += 1
-    if not words:
+    if needed and not words:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(
             "training data: expected samples with a quad column (x1,y1,...,x4,y4) or points, found none "
