@@ -15,6 +15,7 @@ from stn_deploy.geometry import (
     quad_control_points,
 )
 from stn_deploy.training.gate import (
+    HALF_HEIGHT,
     MIDLINE,
     SAG_LIMIT,
     TAPER_LIMIT,
@@ -85,7 +86,9 @@ def test_it_is_zero_for_a_straight_box_and_for_the_whole_image() -> None:
 
 def random_lines(count: int = 200) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    coefficients = identity_coefficients() + 0.2 * torch.randn(count, 7, 2, generator=generator)
+    coefficients = identity_coefficients() + 0.2 * torch.randn(
+        count, MIDLINE + HALF_HEIGHT, 2, generator=generator
+    )
     coefficients[:, MIDLINE:, 0] *= 0.3
     sizes = torch.rand(count, 2, generator=generator) * torch.tensor([90.0, 300.0]) + 12
     return edge_points(coefficients, 20), sizes

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.polynomial.legendre import Legendre
 from torch import Tensor
 
 from stn_deploy.geometry import control_point_targets, measure_text_lines, pixels_from_normalised
-from stn_deploy.training.gate import MIDLINE, edge_points, identity_coefficients, with_margin
-from tests.tolerances import POINT
+from stn_deploy.training.gate import HALF_HEIGHT, MIDLINE, edge_points, identity_coefficients, with_margin
+from tests.tolerances import DIFFERENCE, POINT
 
 SIZES = [(40, 150), (150, 40), (64, 65)]
 
 
 def straight_line(width: float, height: float, centre: tuple[float, float], size: tuple[int, int]) -> Tensor:
-    """Coefficients (1, 7, 2) of an upright box that is given in pixels."""
-    coefficients = torch.zeros(1, 7, 2)
+    """Coefficients (1, 9, 2) of an upright box that is given in pixels."""
+    coefficients = torch.zeros(1, MIDLINE + HALF_HEIGHT, 2)
     coefficients[0, 0] = torch.tensor([2 * centre[0] / size[1] - 1, 2 * centre[1] / size[0] - 1])
     coefficients[0, 1, 0] = width / size[1]
     coefficients[0, MIDLINE, 1] = height / size[0]
@@ -75,16 +76,44 @@ def test_the_identity_line_has_the_identity_control_points(count: int) -> None:
     assert np.abs(points[0].numpy() - control_point_targets(count)).max() < POINT
 
 
-def test_edge_points_follow_the_polynomials_from_end_to_end() -> None:
-    coefficients = torch.randn(2, 7, 2, generator=torch.Generator().manual_seed(0))
-    points = edge_points(coefficients, 6)
-    for item, t in ((0, -1.0), (1, -1.0), (0, 0.0), (1, 1.0)):
-        place = {-1.0: 0, 0.0: 1, 1.0: 2}[t]
-        powers = torch.tensor([1, t, t * t, t * t * t])
-        middle = powers @ coefficients[item, :4]
-        half = powers[:3] @ coefficients[item, 4:]
-        assert (points[item, place] - (middle - half)).abs().max() < 10 * POINT
-        assert (points[item, place + 3] - (middle + half)).abs().max() < 10 * POINT
+def random_line(*, double: bool = False) -> Tensor:
+    """Coefficients (1, 9, 2), none of them small."""
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.float64 if double else torch.float32
+    return torch.randn(1, MIDLINE + HALF_HEIGHT, 2, generator=generator, dtype=wide)
+
+
+def places(coefficients: Tensor, t: float) -> Tensor:
+    """Top and bottom edge (2, 2) at t, at least 1 in size."""
+    points = edge_points(coefficients, 4, torch.tensor([abs(t) - 1], dtype=torch.float64))
+    return points[0, [0, 2] if t < 0 else [1, 3]]
+
+
+def test_edge_points_follow_legendre_polynomials_from_end_to_end() -> None:
+    coefficients = random_line()
+    points = edge_points(coefficients, 22)[0].numpy().reshape(2, 11, 2)
+    t = np.linspace(-1, 1, 11)
+    for axis in (0, 1):
+        values = coefficients[0, :, axis].double().numpy()
+        middle, half = Legendre(values[:MIDLINE])(t), Legendre(values[MIDLINE:])(t)
+        assert np.abs(points[0, :, axis] - (middle - half)).max() < 10 * POINT
+        assert np.abs(points[1, :, axis] - (middle + half)).max() < 10 * POINT
+
+
+@pytest.mark.parametrize("end", [-1.0, 1.0])
+def test_a_line_goes_on_straight_beyond_its_ends(end: float) -> None:
+    """With the value and the slope that the polynomials have there, as far as one looks."""
+    coefficients = random_line(double=True)
+    ends = places(coefficients, end)
+    slopes = []
+    for axis in (0, 1):
+        values = coefficients[0, :, axis].numpy()
+        middle, half = Legendre(values[:MIDLINE]).deriv()(end), Legendre(values[MIDLINE:]).deriv()(end)
+        slopes.append([middle - half, middle + half])
+    outwards = end * torch.tensor(slopes, dtype=torch.float64).T
+    for distance in (1e-4, 0.1, 0.5, 3.0):
+        beyond = places(coefficients, end * (1 + distance))
+        assert (beyond - (ends + distance * outwards)).abs().max() < DIFFERENCE * (1 + distance)
 
 
 def test_an_extension_reaches_past_both_ends() -> None:

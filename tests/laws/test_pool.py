@@ -22,9 +22,10 @@ WORDS = [
 
 
 def built(processes: int, settings: PoolSettings = SETTINGS) -> tuple[Pool, Pool]:
-    rendered, real = build_pools(settings, rendered=1, real=1, words=WORDS, processes=processes)
-    assert real is not None
-    return rendered, real
+    pools = build_pools(settings, rendered=1, real=1, words=WORDS, processes=processes)
+    assert pools.real is not None
+    assert pools.texts is None
+    return pools.rendered, pools.real
 
 
 def assert_same(first: Pool, second: Pool) -> None:
@@ -58,11 +59,9 @@ def test_a_pool_has_its_shapes_and_another_seed_gives_another_pool() -> None:
 
 def test_without_real_words_there_is_no_real_pool() -> None:
     counted: list[int] = []
-    rendered, real = build_pools(
-        SETTINGS, rendered=CHUNK + 1, real=5, words=[], processes=1, progress=counted.append
-    )
-    assert len(rendered) == 2 * CHUNK
-    assert real is None
+    pools = build_pools(SETTINGS, rendered=CHUNK + 1, real=5, words=[], processes=1, progress=counted.append)
+    assert len(pools.rendered) == 2 * CHUNK
+    assert pools.real is None
     assert counted == [CHUNK, CHUNK]
 
 
