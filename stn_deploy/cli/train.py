@@ -61,17 +61,21 @@ def command(
                 tasks[phase] = bar.add_task(phase, total=1.0, note="")
             bar.update(tasks[phase], completed=done, note=note)
 
-        result = train(
-            settings,
-            to,
-            words=words,
-            texts=texts,
-            processes=processes,
-            report=report,
-            resume=resume,
-            device=device,
-            sources=[str(source.resolve()) for source in sources],
-        )
+        try:
+            result = train(
+                settings,
+                to,
+                words=words,
+                texts=texts,
+                processes=processes,
+                report=report,
+                resume=resume,
+                device=device,
+                sources=[str(source.resolve()) for source in sources],
+            )
+        except KeyboardInterrupt:
+            errors.print(f"stopped; go on with: stn-deploy train --resume -o {to}", highlight=False)
+            raise typer.Exit(130) from None
     if not leads():
         return
     for name, value in result.metrics.items():

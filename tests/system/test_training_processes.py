@@ -40,6 +40,7 @@ def epochs(folder: Path) -> list[int]:
     return [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     whole = weights(train(tmp_path / "whole"))
     killed = train(tmp_path / "killed", "--kill-at", 12)  # the second epoch is half done
