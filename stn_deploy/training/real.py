@@ -72,7 +72,8 @@ def load_real_words(dataset: Dataset, *, needed: bool = True) -> tuple[list[Real
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(
             "training data: expected samples with a quad column (x1,y1,...,x4,y4) or points, found none "
-            f"({reasons or 'no samples'}); add quads, or leave --data out to train on rendered words alone"
+            f"({reasons or 'no samples'}); add quads, leave --data out to train on rendered words alone, or "
+            "let the recipe learn from words without a place (texts, batch_texts and recognition_weight)"
         )
     return words, dict(left_out)
 

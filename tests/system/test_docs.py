@@ -67,6 +67,26 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyte
     assert np.asarray(names["box"]).shape == (2, 2)
 
 
+def test_the_python_example_of_the_guide_trains_on_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = pytest.importorskip("stn_deploy.training")
+    make_inputs(tmp_path)
+    labels = (tmp_path / "crops" / "labels.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t")[:2] for line in labels]
+    (tmp_path / "crops").rename(tmp_path / "words")
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    (tmp_path / "words" / "labels.tsv").write_text(text, encoding="utf-8")
+    asked: dict[str, object] = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "train", lambda recipe, output, **options: asked.update(options))
+    (example,) = blocks("docs/guide.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(example, "docs/guide.md", "exec"), names)
+    assert [word.text for word in asked["texts"]] == ["Entrance"] * 6  # type: ignore[attr-defined]
+    assert names["left_out"] == {"with characters in the label other than a-z, A-Z and 0-9": 6}
+
+
 def test_the_walk_through_the_spatial_transformer_runs_and_draws_its_pictures(tmp_path: Path) -> None:
     page = ROOT / "docs" / "spatial_transformer.md"
     draw = runpy.run_path(str(ROOT / "docs" / "draw.py"))

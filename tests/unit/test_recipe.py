@@ -55,6 +55,12 @@ def test_model_and_seed_replace_those_of_the_recipe() -> None:
         ("beta", -0.1, "above 0"),
         ("weight_decay", -1e-3, "at least 0"),
         ("along_weight", math.inf, "at least 0"),
+        ("bending_weight", -0.1, "at least 0"),
+        ("foldover_weight", math.nan, "at least 0"),
+        ("consistency_weight", -1, "at least 0"),
+        ("recognition_weight", "much", "at least 0"),
+        ("texts", -1, "a whole number, at least 0"),
+        ("batch_texts", 1.5, "a whole number, at least 0"),
         ("average", 1.0, "at least 0, below 1"),
         ("control_points", 7, "an even number, 4 to 512"),
         ("thumbnail_size", (32,), "(height, width), whole pixels"),
@@ -73,6 +79,35 @@ def test_fewer_words_than_a_batch_are_refused_with_the_remedy() -> None:
         ArgumentError, match="at least a batch of 64, got 63; render more words, or lower batch"
     ):
         replace(RECIPES["tiny"], rendered=63)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"recognition_weight": 0.1},
+            "recognition_weight: 0.1 needs texts and batch_texts above 0, got 0 and 0",
+        ),
+        ({"recognition_weight": 0.1, "texts": 512}, "needs texts and batch_texts above 0, got 512 and 0"),
+        ({"texts": 512}, "texts, batch_texts: expected both above 0, or both 0, got 512 and 0"),
+        ({"batch_texts": 8}, "texts, batch_texts: expected both above 0, or both 0, got 0 and 8"),
+        (
+            {"bending_weight": 0.1, "control_points": 4},
+            "bending_weight: 0.1 needs control_points of at least 6",
+        ),
+    ],
+    ids=str,
+)
+def test_weights_that_nothing_could_follow_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"recipe tiny: .*{message}"):
+        replace(RECIPES["tiny"], **fields)
+
+
+def test_a_recipe_may_learn_from_all_that_there_is() -> None:
+    known = replace(RECIPES["tiny"], bending_weight=0.1, foldover_weight=0.1, consistency_weight=0.1)
+    full = replace(known, recognition_weight=0.1, texts=512, batch_texts=8)
+    assert Recipe.from_dict(json.loads(json.dumps(full.as_dict()))) == full
+    assert replace(known, texts=512, batch_texts=8).recognition_weight == 0
 
 
 def test_a_recipe_comes_back_from_json() -> None:
