@@ -41,14 +41,13 @@ class Objective(nn.Module):
         recipe, texts = self.recipe, batch.texts
         thumbnails, sizes = batch.thumbnails, batch.sizes
         lines = self.rectifier.predict_lines(thumbnails, sizes)
-        points = self.rectifier.points_of(lines)
-        with torch.autocast(points.device.type, enabled=False):
+        with torch.autocast(lines.device.type, enabled=False):
+            points = self.rectifier.points_of(lines)  # in sixteen bits a straight line bends
             terms = {"points": self._distance(points, batch.points, sizes)}
-            exact = self.rectifier.points_of(lines)  # in sixteen bits a straight line bends
             if recipe.bending_weight:
-                terms["bending"] = recipe.bending_weight * bending_energy(exact, sizes).mean()
+                terms["bending"] = recipe.bending_weight * bending_energy(points, sizes).mean()
             if recipe.foldover_weight:
-                terms["foldover"] = recipe.foldover_weight * foldover(exact, sizes).mean()
+                terms["foldover"] = recipe.foldover_weight * foldover(points, sizes).mean()
         if texts is not None and (recipe.recognition_weight or recipe.consistency_weight):
             text_lines = self.rectifier.predict_lines(*texts.seen)
             if recipe.recognition_weight:

@@ -70,6 +70,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "channels": ("a tuple of whole numbers, at least 1", _counts),
     "strides": ("a tuple of whole numbers, at least 1", _counts),
     "dense": _COUNT,
+    "dropout": ("at least 0, below 1", lambda value: _number(value) and 0 <= value < 1),
 }
 """For each field what is expected, and whether a value is that."""
 
@@ -90,7 +91,8 @@ class Recipe:
     batch_texts: of them in a step.
     held_out: real crops kept for validation. checkpoint_steps: steps between two states on the disk, which
     each epoch ends with as well. seed: of everything.
-    thumbnail_size: height and width, pixels. control_points: K. channels, strides, dense: of the network.
+    thumbnail_size: height and width, pixels. control_points: K.
+    channels, strides, dense, dropout: of the network.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Recipe:
     channels: tuple[int, ...] = MODELS["nano"]["channels"]
     strides: tuple[int, ...] = MODELS["nano"]["strides"]
     dense: int = MODELS["nano"]["dense"]
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         problems = [
@@ -158,7 +161,12 @@ class Recipe:
     @property
     def network(self) -> dict[str, Any]:
         """The settings of the network as plain values."""
-        return {"channels": list(self.channels), "strides": list(self.strides), "dense": self.dense}
+        return {
+            "channels": list(self.channels),
+            "strides": list(self.strides),
+            "dense": self.dense,
+            "dropout": self.dropout,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values."""
@@ -190,12 +198,13 @@ RECIPES = {
             name="default",
             rendered=260_000,
             real=200_000,
-            epochs=28,
+            epochs=12,
             batch=144,
             batch_real=144,
             learning_rate=3e-3,
             warm_up=1000,
             average=0.9995,
+            dropout=0.1,
         ),
         Recipe(
             name="large",

@@ -26,6 +26,7 @@ class ThumbnailLocalisation(nn.Module):
         channels: Sequence[int] = (24, 48, 96, 96),
         strides: Sequence[int] = (2, 2, 2, 1),
         dense: int = 128,
+        dropout: float = 0.0,
     ) -> None:
         """Build the network.
 
@@ -34,6 +35,7 @@ class ThumbnailLocalisation(nn.Module):
             outputs: number of transformation parameters.
             channels, strides: of the convolutions.
             dense: width of the two dense layers.
+            dropout: part of the features that a step of the training hides from them, in [0, 1).
         Raises:
             ArgumentError: sizes that do not divide.
         """
@@ -53,7 +55,9 @@ class ThumbnailLocalisation(nn.Module):
             convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             before, height, width = after, height // stride, width // stride
-        self.features = nn.Sequential(*layers, nn.Flatten())
+        if not 0 <= dropout < 1:
+            raise ArgumentError(f"dropout: expected at least 0, below 1, got {dropout!r}")
+        self.features = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
         self.reduce = nn.Linear(before * height * width, dense)
         self.combine = nn.Linear(dense + 1, dense)
         self.last = nn.Linear(dense, outputs)
