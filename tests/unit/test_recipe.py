@@ -30,6 +30,7 @@ def test_model_and_seed_replace_those_of_the_recipe() -> None:
             "channels": list(settings["channels"]),
             "strides": list(settings["strides"]),
             "dense": settings["dense"],
+            "dropout": RECIPES["tiny"].dropout,
         }
     assert find_recipe("tiny", seed=0).seed == 0
     with pytest.raises(ArgumentError, match="model: expected one of nano, small, got 'huge'"):
