@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from stn_deploy.training.recogniser import refusal
 from stn_deploy.training.scene import Scene, random_scene
 from stn_deploy.training.text_pool import TextPool, TextWord
 from stn_deploy.training.warp import random_warp
+from stn_deploy.training.workers import results_in_order
 
 CHUNK = 256
 """Pictures per random seed: the pool is the same whatever the number of processes."""
@@ -215,6 +216,8 @@ def build_pools(
         progress: called with the number of pictures after each chunk.
         share: rank and number of the processes that train; each gets its own chunks.
         store: where chunks are kept and looked for.
+    Raises:
+        OutputError: a chunk cannot be kept, or a process ended before its time.
     """
     counts = {"rendered": rendered, "real": real if words else 0, "text": text}
     chunks = {kind: chunks_of(count, share) for kind, count in counts.items()}
@@ -235,10 +238,12 @@ def build_pools(
         else:
             put(job, type(pools[job[0]])(**kept))
     arguments = (settings, find_fonts(), list(words), list(texts))
-    for job, part in zip(missing, _run(arguments, processes, missing), strict=True):
-        if store:
-            store.write(_part_name(*job), part.arrays())
-        put(job, part)
+    parts = results_in_order(_work, missing, processes=processes, start=_start, arguments=arguments)
+    with closing(parts):
+        for job, part in zip(missing, parts, strict=True):
+            if store:
+                store.write(_part_name(*job), part.arrays())
+            put(job, part)
     made: dict[str, Any] = {kind: pool if len(pool) else None for kind, pool in pools.items()}
     return Pools(made["rendered"], made["real"], made["text"])
 
@@ -249,18 +254,3 @@ def _empty(kind: str, count: int, settings: PoolSettings) -> Pool | TextPool:
 
 def _part_name(kind: str, chunk: int) -> str:
     return f"{kind}-{chunk:06d}"
-
-
-def _run(
-    arguments: tuple[Any, ...], processes: int, jobs: list[tuple[str, int]]
-) -> Iterator[Pool | TextPool]:
-    if not jobs:
-        return
-    if processes <= 1:
-        _start(*arguments)
-        yield from map(_work, jobs)
-        return
-    # Not forked: the parent may already run the threads of torch and OpenCV.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=_start, initargs=arguments) as workers:
-        yield from workers.imap(_work, jobs)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +19,7 @@ from stn_deploy.training.flat import random_flat_text
 from stn_deploy.training.scene import Scene, random_scene, random_text_height
 from stn_deploy.training.warp import random_warp
 from stn_deploy.training.wordlist import Vocabulary
+from stn_deploy.training.workers import results_in_order
 
 CHUNK = 32
 """Pictures that a process draws at a time."""
@@ -110,21 +107,9 @@ def write_set(
 def _pictures(settings: RenderSettings, processes: int) -> Generator[Rendered, None, None]:
     """All pictures in their order."""
     starts = range(0, settings.count, CHUNK)
-    if processes == 1:
-        _start(settings)
-        yield from chain.from_iterable(map(_chunk, starts))
-        return
-    # Not forked: the parent may already run the threads of torch and OpenCV.
-    context = multiprocessing.get_context("spawn")
-    workers = ProcessPoolExecutor(processes, context, initializer=_start_worker, initargs=(settings,))
-    try:
-        yield from chain.from_iterable(workers.map(_chunk, starts))
-    except BrokenProcessPool:
-        raise OutputError(
-            "a rendering process was ended from outside, perhaps for want of memory; try fewer processes"
-        ) from None
-    finally:
-        workers.shutdown(cancel_futures=True)
+    chunks = results_in_order(_chunk, starts, processes=processes, start=_start, arguments=(settings,))
+    with closing(chunks):
+        yield from chain.from_iterable(chunks)
 
 
 _settings: RenderSettings | None = None
@@ -133,12 +118,6 @@ _settings: RenderSettings | None = None
 def _start(settings: RenderSettings) -> None:
     global _settings
     _settings = settings
-
-
-def _start_worker(settings: RenderSettings) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends the workers
-    cv2.setNumThreads(1)
-    _start(settings)
 
 
 def _chunk(start: int) -> list[Rendered]:
