@@ -19,13 +19,23 @@ Write = Callable[[str, bytes], None]
 def new_set(path: Path) -> Iterator[Write]:
     """A folder, or a zip where the name ends in .zip; it appears when the block ends without an error.
 
+    An empty folder that is there is filled when the block ends.
+
     Raises:
         ArgumentError: there is something already; an empty folder may be.
         OutputError: it cannot be written; nothing is left behind.
     """
     _refuse_existing(path)
     whole = Path(os.path.abspath(path))  # noqa: PTH100, a name such as "." or "x/.." has no sibling otherwise
-    temporary = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+    # A folder that is there stays: it may be a link, a mounted volume, or the working folder of a shell.
+    is_there = path.is_dir()
+    temporary = (whole if is_there else whole.parent) / f".{whole.name}.{os.getpid()}.part"
+    written: list[str] = []
+
+    def write(name: str, data: bytes) -> None:
+        (temporary / name).write_bytes(data)
+        written.append(name)
+
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
         if _is_zip(path):
@@ -33,8 +43,11 @@ def new_set(path: Path) -> Iterator[Write]:
                 yield archive.writestr
         else:
             temporary.mkdir()
-            yield lambda name, data: _write_file(temporary / name, data)
-        temporary.replace(whole)
+            yield write
+        if is_there:
+            _move(written, temporary, whole)
+        else:
+            temporary.replace(whole)
     except BaseException as error:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -45,8 +58,17 @@ def new_set(path: Path) -> Iterator[Write]:
         raise
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+def _move(names: list[str], source: Path, to: Path) -> None:
+    """Move files into a folder in their order (labels are written last, so they come last); or none."""
+    try:
+        for name in names:
+            (source / name).replace(to / name)
+        source.rmdir()
+    except BaseException:
+        for name in names:
+            with suppress(OSError):
+                (to / name).unlink()
+        raise
 
 
 def _is_zip(path: Path) -> bool:

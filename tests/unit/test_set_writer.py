@@ -42,6 +42,41 @@ def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "empty" / "labels.tsv").read_bytes() == LABELS
 
 
+def test_an_empty_folder_stays_the_one_it_was(tmp_path: Path) -> None:
+    """It may be a link, a mounted volume, or the folder that a shell stands in."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    before = (tmp_path / "empty").stat().st_ino
+    with new_set(tmp_path / "link") as write:
+        write("a.png", b"pixels")
+        assert not (tmp_path / "empty" / "a.png").exists()
+        write("labels.tsv", LABELS)
+    assert names(tmp_path / "empty") == ["a.png", "labels.tsv"]
+    assert (tmp_path / "empty").stat().st_ino == before
+    assert names(tmp_path) == ["empty", "link"]
+
+
+def test_an_empty_folder_that_cannot_be_filled_is_empty_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def move(source: Path, to: Path) -> Path:
+        if to.name == "labels.tsv":
+            raise OSError(5, "Input/output error")
+        source.rename(to)
+        return to
+
+    monkeypatch.setattr(Path, "replace", move)
+
+    def fill() -> None:
+        with new_set(tmp_path) as write:
+            write("a.png", b"pixels")
+            write("labels.tsv", LABELS)
+
+    with pytest.raises(OutputError, match="Input/output error"):
+        fill()
+    assert names(tmp_path) == []
+
+
 def test_a_folder_has_the_rights_of_others(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with new_set(tmp_path / "set") as write:
