@@ -69,23 +69,29 @@ def random_flat_text(
     """
     size = next((size for size in FONT_SIZES if size * 0.7 >= height), FONT_SIZES[-1])
     spacing = float(rng.uniform(0.02, 0.35)) if rng.random() < 0.15 else 0.0
-    word, font, ink = _drawn(rng, fonts, size, spacing, draw)
+    drawn = _drawn(rng, fonts, size, spacing, draw)
+    if drawn is None:
+        raise ArgumentError(
+            f"words: expected some that the fonts can draw, got none in {_ATTEMPTS}; such as {draw(rng)!r}"
+        )
+    word, font, ink = drawn
     if size > FONT_SIZES[0] and rng.random() < 0.06:
         ink = hollow(ink)
     if rng.random() < 0.5:
         other_size = size if rng.random() < 0.7 else int(rng.choice(FONT_SIZES))
-        around = [
-            _drawn(rng, (font,), other_size, spacing, draw)[2] if keep else None
-            for keep in rng.random(4) < 0.6
+        # A font that draws one word of many finds no neighbours for it.
+        others = [
+            _drawn(rng, (font,), other_size, spacing, draw) if keep else None for keep in rng.random(4) < 0.6
         ]
+        around = [other and other[2] for other in others]
         return with_neighbours(rng, ink, word, around).as_annotated()
     return FlatText(ink=ink, box=(0, 0, ink.shape[1], ink.shape[0]), word=word).as_annotated()
 
 
 def _drawn(
     rng: Generator, fonts: Sequence[str], size: int, spacing: float, draw: Callable[[Generator], str]
-) -> tuple[str, str, NDArray[np.uint8]]:
-    """A word, a font that has its glyphs, and its ink."""
+) -> tuple[str, str, NDArray[np.uint8]] | None:
+    """A word, a font that has its glyphs, and its ink; None where no word of many can be drawn."""
     for _ in range(_ATTEMPTS):
         word, start = draw(rng), int(rng.integers(len(fonts)))
         font = next((font for font in (*fonts[start:], *fonts[:start]) if can_draw(font, word)), None)
@@ -94,9 +100,7 @@ def _drawn(
         ink = draw_word(word, font, size, spacing=spacing)
         if ink.any() and ink.shape[0] >= size // 3:  # a dash or a dot alone has no direction
             return word, font, ink
-    raise ArgumentError(
-        f"words: expected some that the fonts can draw, got none in {_ATTEMPTS}; such as {draw(rng)!r}"
-    )
+    return None
 
 
 def hollow(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stn_deploy.errors import ArgumentError
-from stn_deploy.training import wordlist
+from stn_deploy.training import flat, wordlist
 from stn_deploy.training.flat import random_flat_text
 from stn_deploy.training.fonts import FALLBACK, can_draw, find_fonts, load_font
 from stn_deploy.training.wordlist import Vocabulary, find_vocabulary
@@ -120,3 +123,21 @@ def test_a_folder_without_a_usable_font_is_refused(tmp_path: Path, monkeypatch: 
 def test_words_that_no_font_draws_end_the_search() -> None:
     with pytest.raises(ArgumentError, match=r"expected some that the fonts can draw.*'漢'"):
         random_flat_text(np.random.default_rng(0), (FALLBACK,), 20.0, draw=lambda rng: "漢")
+
+
+def first_of(words: Iterator[str], _: object) -> str:
+    return next(words)
+
+
+def test_a_font_that_draws_one_word_alone_draws_it_without_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rare, common = "rare.ttf", "common.ttf"
+    monkeypatch.setattr(flat, "can_draw", lambda font, word: (font == rare) == (word == "Rare"))
+    monkeypatch.setattr(flat, "draw_word", lambda *_, **__: np.full((40, 90), 255, np.uint8))
+    for seed in range(10):
+        words = chain(["Rare"], repeat("Often"))
+        found = random_flat_text(
+            np.random.default_rng(seed), (common, rare), 20.0, draw=partial(first_of, words)
+        )
+        assert found.word == "Rare"
