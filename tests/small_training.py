@@ -44,7 +44,7 @@ SMALL = Recipe(
     average=0.9,
 )
 """Sixteen steps, eight in an epoch."""
-SHARED = replace(SMALL, rendered=512, batch=64)
+SHARED = replace(SMALL, rendered=512, real=512, batch=64)
 """The same for two processes."""
 QUAD = np.array([[4, 5], [60, 9], [58, 25], [3, 22]], np.float32)
 

@@ -86,9 +86,19 @@ def steps_per_epoch(recipe: Recipe, team: Team) -> int:
             f"of {team.size} processes, expected {own}, its part of a batch; render more, or start "
             "fewer processes"
         )
-    if recipe.batch_texts and len(chunks_of(recipe.texts)) < team.size:
+    if recipe.batch_texts:
+        reach_all("texts", recipe.texts, team)
+    return fewest // own
+
+
+def reach_all(name: str, count: int, team: Team) -> None:
+    """Check that each process has a chunk of a pool.
+
+    Raises:
+        ArgumentError: some would have none.
+    """
+    if len(chunks_of(count)) < team.size:
         raise ArgumentError(
-            f"recipe: texts is {recipe.texts}, expected more than {CHUNK * (team.size - 1)}, so that each of "
+            f"recipe: {name} is {count}, expected more than {CHUNK * (team.size - 1)}, so that each of "
             f"{team.size} processes has some (in whole {CHUNK}s); take more, or start fewer processes"
         )
-    return fewest // own

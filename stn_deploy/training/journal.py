@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -28,15 +29,11 @@ class Journal:
             MissingDependency: tensorboard is not installed.
             OutputError: the folder cannot be written.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ModuleNotFoundError as error:
-            raise MissingDependency.of(error.name or "tensorboard", "train") from error
         self._folder = folder
         self._lines = _whole_lines(folder.metrics)[:epochs]
         self._write_lines()
         try:
-            self._curves = SummaryWriter(str(folder.events), purge_step=step + 1 if step else None)
+            self._curves = summary_writer()(str(folder.events), purge_step=step + 1 if step else None)
         except OSError as error:
             raise _unwritable(folder.events, error) from error
 
@@ -73,6 +70,19 @@ class Journal:
             write_whole(self._folder.metrics, "".join(line + "\n" for line in self._lines).encode())
         except OSError as error:
             raise _unwritable(self._folder.metrics, error) from error
+
+
+def summary_writer() -> Any:
+    """The class that writes the files of TensorBoard.
+
+    Raises:
+        MissingDependency: tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of(error.name or "tensorboard", "train") from error
+    return SummaryWriter
 
 
 def last_line(path: Path) -> dict[str, float]:

@@ -14,8 +14,8 @@ from stn_deploy.artifact import RectifierSpec
 from stn_deploy.training.checkpoint import save_checkpoint
 from stn_deploy.training.clock import Clock
 from stn_deploy.training.distributed import Team, join_team
-from stn_deploy.training.feed import Feed, steps_per_epoch
-from stn_deploy.training.journal import Journal, last_line
+from stn_deploy.training.feed import Feed, reach_all, steps_per_epoch
+from stn_deploy.training.journal import Journal, last_line, summary_writer
 from stn_deploy.training.learner import Learner
 from stn_deploy.training.objective import Objective
 from stn_deploy.training.pool import CHUNK, PoolSettings, build_pools, chunks_of, made_of
@@ -72,6 +72,7 @@ def train(
     Raises:
         ArgumentError: a device or a number of processes that cannot be.
         DatasetError: fewer words than a batch takes.
+        MissingDependency: tensorboard is not installed.
         OutputError: the folder holds a training already, or cannot be written.
         TrainingError: nothing to go on with, or another training; the loss is no longer finite.
     """
@@ -102,6 +103,7 @@ def _train(
     sources: list[str],
 ) -> TrainingResult:
     """The part of one process; what it shares with the others is gone when it returns."""
+    summary_writer()  # where it is missing, that is said now and not after the rendering
     torch.manual_seed(recipe.seed)
     training_words, held_out = hold_out(words, recipe)
     run = _Run(
@@ -113,7 +115,7 @@ def _train(
         sources=sources,
         report=report,
     )
-    state = run.take_up() if resume else run.begin()
+    state = run.take_up() if resume else run.begin(real_words=bool(training_words))
     if not state.finished:
         settings = PoolSettings(
             thumbnail_size=recipe.thumbnail_size,
@@ -136,6 +138,8 @@ def _new_learner(recipe: Recipe, team: Team, *, real_words: int) -> Learner:
             recipe={**recipe.as_dict(), "real_words": real_words},
         )
     )
+    if real_words and recipe.real and recipe.batch_real:
+        reach_all("real", recipe.real, team)
     steps = recipe.epochs * steps_per_epoch(recipe, team)
     return Learner(Objective(rectifier, recipe), recipe, team, steps=steps)
 
@@ -152,9 +156,9 @@ class _Run:
     sources: list[str]
     report: Report
 
-    def begin(self) -> State:
+    def begin(self, *, real_words: bool) -> State:
         """Claim the folder; from here on there is something to go on with."""
-        self.team.decide(lambda: self.folder.claim(self.recipe))
+        self.team.decide(lambda: self.folder.claim(self.recipe, real_words=real_words))
         return self._save(Totals({}, self.team), seconds=0.0)
 
     def take_up(self) -> State:
@@ -213,9 +217,8 @@ class _Run:
     def finish(self) -> TrainingResult:
         """What came out; the rendered pictures are no longer needed."""
         kept = self.learner.average.rectifier.cpu()
-        kept.load_state_dict(
-            self.team.decide(kept.state_dict)
-        )  # statistics of batch norm are each process's own
+        # The statistics of batch norm are each process's own.
+        kept.load_state_dict(self.team.decide(kept.state_dict))
         if self.team.leads:
             self._store().remove()
         metrics = self.team.decide(lambda: last_line(self.folder.metrics))

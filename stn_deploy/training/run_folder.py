@@ -50,9 +50,11 @@ class RunFolder:
         """Rendered pictures, until the training is finished."""
         return self.path / "pool"
 
-    def claim(self, recipe: Recipe) -> None:
+    def claim(self, recipe: Recipe, *, real_words: bool) -> None:
         """Make the folder for a new training.
 
+        Args:
+            real_words: whether crops of real words will lie in it, too.
         Raises:
             OutputError: it holds a training already, cannot be written, or lacks room.
         """
@@ -77,7 +79,7 @@ class RunFolder:
             free = shutil.disk_usage(self.path).free
         except OSError as error:
             raise OutputError(f"{self.path}: the output folder cannot be written ({error})") from error
-        needed = _bytes_of_pool(recipe)
+        needed = _bytes_of_pool(recipe, real_words=real_words)
         if free < needed:
             raise OutputError(
                 f"{self.path}: the pictures of the recipe {recipe.name} take {needed / 1e9:.1f} GB while it "
@@ -115,7 +117,8 @@ class RunFolder:
         return read_state(self.state)
 
 
-def _bytes_of_pool(recipe: Recipe) -> int:
+def _bytes_of_pool(recipe: Recipe, *, real_words: bool) -> int:
     picture = 3 * math.prod(recipe.thumbnail_size) + 8  # and its size
     text = picture + math.prod(PICTURE_SIZE) + 8 * LONGEST + 8
-    return (recipe.rendered + recipe.real) * (picture + 8 * recipe.control_points) + recipe.texts * text
+    known = recipe.rendered + (recipe.real if real_words else 0)
+    return known * (picture + 8 * recipe.control_points) + recipe.texts * text

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
 
-from stn_deploy.errors import ArgumentError, DatasetError, OutputError, TrainingError
-from stn_deploy.training import load_checkpoint, objective, train
+from stn_deploy.errors import ArgumentError, DatasetError, MissingDependency, OutputError, TrainingError
+from stn_deploy.training import load_checkpoint, loop, objective, train
+from stn_deploy.training.distributed import Team
 from tests.small_training import SMALL, render_once, small_words
 
 
@@ -101,6 +103,20 @@ def test_fewer_real_words_than_a_batch_are_refused_with_the_numbers(tmp_path: Pa
     message = r"at least 9 usable words \(batch_real of the recipe small\) beside the 2 held out.*"
     with pytest.raises(DatasetError, match=message + ", got 8; add words"):
         train(greedy, tmp_path, words=small_words(), report=lambda *_: pytest.fail("work began"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_crops_that_do_not_reach_all_processes_are_refused() -> None:
+    recipe = dataclasses.replace(SMALL, rendered=768, real=512, batch=66, batch_real=6)
+    message = "real is 512, expected more than 512, so that each of 3 processes"
+    with pytest.raises(ArgumentError, match=message):
+        loop._new_learner(recipe, Team(size=3), real_words=8)
+
+
+def test_a_missing_tensorboard_stops_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'stn-deploy\[train\]'"):
+        train(SMALL, tmp_path, report=lambda *_: pytest.fail("work began"))
     assert list(tmp_path.iterdir()) == []
 
 
