@@ -28,7 +28,8 @@ def command(
         str | None, typer.Option(help="nano or small, instead of the recipe's.", show_default=False)
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="Labelled crops with a quad column; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="Labelled crops, with a quad or points column to learn from; may come again."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Instead of the recipe's.", show_default=False)
@@ -74,7 +75,8 @@ def command(
                 sources=[str(source.resolve()) for source in sources],
             )
         except KeyboardInterrupt:
-            errors.print(f"stopped; go on with: stn-deploy train --resume -o {to}", highlight=False)
+            if leads() and RunFolder(to).state.exists():
+                errors.print(f"stopped; go on with: stn-deploy train --resume -o {to}", highlight=False)
             raise typer.Exit(130) from None
     if not leads():
         return

@@ -141,7 +141,7 @@ def evaluate(
 
     Args:
         readers: at least one.
-        progress: called after each sample.
+        progress: called for each sample.
         changed: called for each word that rectification fixes or breaks, with the name of the engine, the
             case, the crop and the straightened crop.
     Returns:

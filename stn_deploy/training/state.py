@@ -24,7 +24,7 @@ STATE_KEY = "stn_deploy.training"
 class Identity:
     """What a training that goes on must have in common with the one that was interrupted.
 
-    recipe: its fields. made_of: fonts and real words, see `stn_deploy.training.pool.made_of`.
+    recipe: its fields. made_of: fonts, real words and texts, see `stn_deploy.training.pool.made_of`.
     processes: that train together. version: of stn-deploy.
     """
 
@@ -51,7 +51,7 @@ class Identity:
 class State:
     """A training between two steps.
 
-    identity: see `Identity`. sources: where the real words came from. steps: of the whole training.
+    identity: see `Identity`. sources: where words and texts came from. steps: of the whole training.
     counts, tensors: of the `stn_deploy.training.learner.Learner`. totals: of the epoch that is under way.
     seconds: since the start, without interruptions.
     """
