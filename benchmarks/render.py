@@ -29,7 +29,7 @@ def main() -> None:
     labelled = RenderSettings(vocabulary=vocabulary, seed=SEED, count=words)
 
     def into_a_pool(processes: int, report: Report) -> None:
-        build_pools(pool, rendered=words, real=0, words=[], processes=processes, progress=report)
+        build_pools(pool, rendered=words, processes=processes, progress=report)
 
     def into_a_set(processes: int, report: Report) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -69,9 +69,9 @@ class Objective(nn.Module):
             points = self.rectifier.points_of(lines)
             theta = with_margin(lines, points, texts.sizes, self.rectifier.spec.margin)
             crops = sample(texts.pictures, self.crop_grid(theta.flatten(1)))
-        odds = self.recogniser(crops)
-        with torch.autocast(odds.device.type, enabled=False):
-            return recognition_loss(odds, texts.labels, texts.lengths)
+        logits = self.recogniser(crops)
+        with torch.autocast(logits.device.type, enabled=False):
+            return recognition_loss(logits, texts.labels, texts.lengths)
 
     def _consistency(self, thumbnails: Tensor, sizes: Tensor, lines: Tensor) -> Tensor:
         """Two views of the crops; what the first look found is the truth for the second, not the reverse.

@@ -15,9 +15,9 @@ class Precision:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        brain = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-        self.dtype = torch.bfloat16 if brain else torch.float16
-        self.scaler = GradScaler(device.type, enabled=not brain)
+        has_bfloat16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+        self.dtype = torch.bfloat16 if has_bfloat16 else torch.float16
+        self.scaler = GradScaler(device.type, enabled=not has_bfloat16)
 
     @property
     def scales(self) -> bool:

@@ -38,7 +38,7 @@ def encode(text: str) -> list[int]:
 
 
 class Recogniser(nn.Module):
-    """Straightened grey crop -> for each of 25 columns the odds of each character and of none."""
+    """Straightened grey crop -> for each of 25 columns the logits of each character and of none."""
 
     def __init__(self, channels: tuple[int, ...] = (32, 64, 96, 128)) -> None:
         """Build the network.
@@ -65,7 +65,7 @@ class Recogniser(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Logarithms of the odds.
+        """Logits of the characters.
 
         Args:
             crops: (n, 1, 32, 100), grey, [0, 255].
@@ -74,21 +74,21 @@ class Recogniser(nn.Module):
         """
         spread, mean = torch.std_mean(crops, dim=(1, 2, 3), keepdim=True)
         features = self.features((crops - mean) / (spread + 4.0))
-        odds: Tensor = self.columns(features.flatten(1, 2))
-        return odds
+        logits: Tensor = self.columns(features.flatten(1, 2))
+        return logits
 
 
-def recognition_loss(odds: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
+def recognition_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
     """Connectionist temporal classification, per character.
 
     Args:
-        odds: (n, 37, columns), see `Recogniser`.
+        logits: (n, 37, columns), see `Recogniser`.
         labels: (n, LONGEST), 1 to 36, then anything. lengths: (n,), of the labels, at least 1.
     Returns:
         scalar. A label that does not fit into the columns counts nothing.
     Source: Graves et al. 2006.
     """
-    steps = F.log_softmax(odds.float(), dim=1).permute(2, 0, 1)
+    steps = F.log_softmax(logits.float(), dim=1).permute(2, 0, 1)
     columns = torch.full_like(lengths, steps.shape[0])
     loss: Tensor = F.ctc_loss(steps, labels, columns, lengths, blank=_BLANK, zero_infinity=True)
     return loss

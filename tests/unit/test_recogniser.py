@@ -38,9 +38,9 @@ def labels(words: list[str]) -> tuple[Tensor, Tensor]:
     return torch.tensor(padded), torch.tensor([len(code) for code in codes])
 
 
-def reading(odds: Tensor) -> str:
+def reading(logits: Tensor) -> str:
     """The likeliest class of each column, without repetitions and blanks."""
-    best = odds.argmax(dim=0).tolist()
+    best = logits.argmax(dim=0).tolist()
     kept = [now for before, now in zip([0, *best], best, strict=False) if now and now != before]
     return "".join(ALPHABET[value - 1] for value in kept)
 
@@ -58,52 +58,52 @@ def test_it_learns_to_read_three_words() -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
-    assert [reading(odds) for odds in recogniser(crops)] == ["stop", "book7", "ee"]
+    assert [reading(logits) for logits in recogniser(crops)] == ["stop", "book7", "ee"]
 
 
 def test_its_columns_run_along_the_text() -> None:
-    """Of two halves that swap places, the odds swap places."""
+    """Of two halves that swap places, the logits swap places."""
     recogniser = Recogniser().eval()
     crops = torch.zeros(2, 1, *INPUT_SIZE)
     crops[0, 0, 8:24, 20:24] = crops[1, 0, 8:24, 72:76] = 255
-    odds = recogniser(crops)
-    assert odds.shape == (2, len(ALPHABET) + 1, 25)
-    column = (odds[0] - odds[1]).abs().sum(dim=0)
+    logits = recogniser(crops)
+    assert logits.shape == (2, len(ALPHABET) + 1, 25)
+    column = (logits[0] - logits[1]).abs().sum(dim=0)
     assert column[:12].argmax() in range(3, 8)
-    assert (odds[0, :, 5] - odds[1, :, 18]).abs().max() < 1e-4
+    assert (logits[0, :, 5] - logits[1, :, 18]).abs().max() < 1e-4
 
 
 def test_the_loss_of_one_label_is_its_sum_over_all_ways_to_write_it() -> None:
     """Two columns, the label "a": a-, -a and aa."""
     generator = torch.Generator().manual_seed(1)
-    odds = torch.randn(1, 37, 2, generator=generator)
-    chances = odds.softmax(dim=1)[0]
+    logits = torch.randn(1, 37, 2, generator=generator)
+    chances = logits.softmax(dim=1)[0]
     a = encode("a")[0]
     by_hand = chances[a, 0] * chances[0, 1] + chances[0, 0] * chances[a, 1] + chances[a, 0] * chances[a, 1]
     codes, lengths = labels(["a"])
-    assert abs(recognition_loss(odds, codes, lengths) + by_hand.log()) < 1e-5
+    assert abs(recognition_loss(logits, codes, lengths) + by_hand.log()) < 1e-5
 
 
 def test_what_stands_after_a_label_does_not_matter() -> None:
-    odds = torch.randn(2, 37, 25, generator=torch.Generator().manual_seed(2))
+    logits = torch.randn(2, 37, 25, generator=torch.Generator().manual_seed(2))
     codes, lengths = labels(["stop", "a"])
     other = torch.where(codes == 0, 7, codes)
-    assert torch.equal(recognition_loss(odds, codes, lengths), recognition_loss(odds, other, lengths))
+    assert torch.equal(recognition_loss(logits, codes, lengths), recognition_loss(logits, other, lengths))
 
 
 def test_a_label_that_does_not_fit_the_columns_counts_nothing() -> None:
     """A letter and its repetition need a column between them: 24 equal ones need 47."""
-    odds = torch.randn(2, 37, 25, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    both = recognition_loss(odds, *labels(["stop", "e" * LONGEST]))
-    alone = recognition_loss(odds[:1], *labels(["stop"]))
+    logits = torch.randn(2, 37, 25, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    both = recognition_loss(logits, *labels(["stop", "e" * LONGEST]))
+    alone = recognition_loss(logits[:1], *labels(["stop"]))
     assert abs(both - alone / 2) < 1e-5
     both.backward()
-    assert odds.grad is not None
-    assert odds.grad.isfinite().all()
-    assert odds.grad[0].abs().sum() > 0
-    assert odds.grad[1].abs().sum() == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[0].abs().sum() > 0
+    assert logits.grad[1].abs().sum() == 0
     longest = (ALPHABET * 2)[:LONGEST]
-    assert recognition_loss(odds[:1], *labels([longest])) > 0
+    assert recognition_loss(logits[:1], *labels([longest])) > 0
 
 
 def test_a_crop_of_one_colour_has_finite_gradients() -> None:
