@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def find_fonts() -> tuple[str, ...]:
         listed = subprocess.run(
             ["fc-list", ":lang=en:scalable=true:variable=false", "file"],
             capture_output=True,
-            text=True,
+            encoding=sys.getfilesystemencoding(),
+            errors=sys.getfilesystemencodeerrors(),  # a name of a file may be no text
             check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError):

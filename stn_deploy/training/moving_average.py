@@ -10,7 +10,7 @@ from stn_deploy.training.rectifier import TextRectifier
 
 
 class MovingAverage:
-    """Exponential moving average that forgets its start: the first steps weigh as a plain mean.
+    """Exponential moving average that forgets its start: its decay rises to the given one as steps go by.
 
     Attributes:
         rectifier: has the averaged weights, in evaluation mode.

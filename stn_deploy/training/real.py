@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stn_deploy.errors import DatasetError, ImageError
 from stn_deploy.geometry import quad_control_points
 from stn_deploy.geometry.convention import FloatArray
-from stn_deploy.training.scene import Scene, random_margins
+from stn_deploy.training.scene import LARGEST, Scene, random_margins
 from stn_deploy.training.warp import between_pixel_centres, perspective, rotation, squeeze
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def vary_real_word(rng: Generator, word: RealWord, *, count: int) -> Scene:
     outline = cv2.perspectiveTransform(points[None], scene_from_image)[0]
     margins = random_margins(rng)
     lower, upper = outline.min(axis=0) - margins[:2], outline.max(axis=0) + margins[2:]
-    scale = min(height * rng.uniform(0.7, 1.1), float(np.sqrt(60_000 / np.prod(upper - lower))))
+    scale = min(height * rng.uniform(0.7, 1.1), float(np.sqrt(LARGEST / np.prod(upper - lower))))
     width, rows = np.maximum(np.ceil((upper - lower) * scale), 4).astype(int)
     crop_from_scene = np.diag([scale, scale, 1.0]) @ np.array(
         [[1, 0, -lower[0]], [0, 1, -lower[1]], [0, 0, 1.0]]

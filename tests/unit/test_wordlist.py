@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, repeat
@@ -49,6 +50,16 @@ def test_found_fonts_draw_the_alphabet() -> None:
     assert fonts
     assert all(can_draw(font, "Az09") for font in fonts)
     assert not any("Dingbats" in font or "Symbols" in font for font in fonts)
+
+
+def test_a_font_whose_name_is_no_text_does_not_stop_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "fc-list"
+    program.write_text("#!/bin/sh\nprintf '/absent/caf\\351.ttf: \\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert find_fonts() == (FALLBACK,)
 
 
 def test_words_that_cannot_be_drawn_are_counted_by_their_reason(tmp_path: Path) -> None:
