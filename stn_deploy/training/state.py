@@ -92,7 +92,7 @@ def write_state(state: State, path: Path) -> None:
     }
     tensors = {name: value.contiguous() for name, value in state.tensors.items()}
     try:
-        write_whole(path, save(tensors, metadata={STATE_KEY: json.dumps(header)}))
+        write_whole(path, save(tensors, metadata={STATE_KEY: json.dumps(header)}), durable=True)
     except OSError as error:
         raise OutputError(
             f"{path}: the state of the training could not be written ({error.strerror or error}); the last "

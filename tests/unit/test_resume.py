@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +153,29 @@ def test_another_training_is_not_gone_on_with_and_the_differences_are_named(
     refused(r"real words was 10 \(\w{12}\) and is 9 \(\w{12}\)", words=9)
     monkeypatch.setattr(pool, "find_fonts", lambda: (FALLBACK, FALLBACK))
     refused(r"fonts was 1 \(\w{12}\) and is 2 \(\w{12}\)")
+
+
+def test_a_state_is_on_the_disk_before_the_last_one_goes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a power cut would leave neither."""
+    state, path = read_state(finished / "state.safetensors"), tmp_path / "state.safetensors"
+    done: list[str] = []
+    synced, moved = os.fsync, Path.replace
+
+    def sync(file: int) -> None:
+        done.append("sync")
+        synced(file)
+
+    def move(source: Path, to: Path) -> Path:
+        done.append("rename")
+        return moved(source, to)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", move)
+    write_state(state, path)
+    assert done == ["sync", "rename"]
+    assert path.read_bytes() == (finished / "state.safetensors").read_bytes()
 
 
 def test_a_state_that_cannot_be_written_leaves_the_last_one(finished: Path, tmp_path: Path) -> None:
