@@ -7,20 +7,25 @@ Each process prints a digest of the weights that it trained.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from stn_deploy.training import RealWord, Recipe, loop, pool
+from stn_deploy.training.batch import Batch
 from stn_deploy.training.fonts import FALLBACK
 from stn_deploy.training.learner import Learner
 from stn_deploy.training.pool_store import digest_of
@@ -70,6 +75,35 @@ def render_once(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(pool, "_work", kept)
     patch.setattr(pool, "find_fonts", lambda: (FALLBACK,))
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process."""
+
+
+@contextmanager
+def interrupted_at(step: int) -> Iterator[None]:
+    """A training inside does so many steps, and no further."""
+    learn = Learner.learn
+
+    def watched(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+        if learner.step == step:
+            raise Interrupted
+        return learn(learner, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "learn", watched)
+        with pytest.raises(Interrupted):
+            yield
+
+
+def journal(folder: Path) -> list[dict]:
+    """What the metrics say, without the times."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in line.items() if name not in ("seconds", "images_per_second")}
+        for line in lines
+    ]
 
 
 def main() -> None:

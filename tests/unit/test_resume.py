@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ import pytest
 from stn_deploy.errors import ArtifactError, OutputError, TrainingError
 from stn_deploy.training import Recipe, TrainingResult, loop, pool, train
 from stn_deploy.training.fonts import FALLBACK
-from stn_deploy.training.learner import Learner
 from stn_deploy.training.pool_store import PoolStore
 from stn_deploy.training.run_folder import RunFolder
 from stn_deploy.training.state import State, read_state, write_state
-from tests.small_training import SMALL, render_once, small_words
+from tests.small_training import SMALL, Interrupted, interrupted_at, journal, render_once, small_words
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,32 +39,10 @@ def go(folder: Path, recipe: Recipe = SMALL, **options: object) -> TrainingResul
     return train(recipe, folder, words=small_words(), processes=1, **options)  # type: ignore[arg-type]
 
 
-class Interrupted(Exception):
-    """Stands for whatever ends a process."""
-
-
 def go_until(step: int, folder: Path, **options: object) -> None:
     """Train so many steps, and no further."""
-    learn = Learner.learn
-
-    def watched(learner: Learner, batch: object) -> object:
-        if learner.step == step:
-            raise Interrupted
-        return learn(learner, batch)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "learn", watched)
-        with pytest.raises(Interrupted):
-            go(folder, **options)  # type: ignore[arg-type]
-
-
-def journal(folder: Path) -> list[dict]:
-    """What the metrics say, without the times."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in line.items() if name not in ("seconds", "images_per_second")}
-        for line in lines
-    ]
+    with interrupted_at(step):
+        go(folder, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", [0, 2, 5, 8, 15])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -20,7 +19,6 @@ from stn_deploy.training.batch import Batch, Texts
 from stn_deploy.training.distributed import Team
 from stn_deploy.training.feed import steps_per_epoch
 from stn_deploy.training.gate import edge_points, identity_coefficients
-from stn_deploy.training.learner import Learner
 from stn_deploy.training.objective import Objective
 from stn_deploy.training.pool import Pool, PoolSettings
 from stn_deploy.training.recogniser import LONGEST, encode
@@ -28,7 +26,7 @@ from stn_deploy.training.run_folder import RunFolder
 from stn_deploy.training.text_pool import PICTURE_SIZE, TextPool
 from stn_deploy.training.validation import hold_out
 from tests.pictures import smooth
-from tests.small_training import QUAD, SMALL, render_once, small_words
+from tests.small_training import QUAD, SMALL, Interrupted, interrupted_at, journal, render_once, small_words
 
 WEIGHTS: dict[str, Any] = {
     "bending_weight": 0.1,
@@ -125,10 +123,6 @@ def go(folder: Path, **options: object) -> None:
     train(FULL, folder, words=small_words(), texts=some_texts(), processes=1, **options)  # type: ignore[arg-type]
 
 
-class Interrupted(Exception):
-    """Stands for whatever ends a process."""
-
-
 def test_a_training_with_all_terms_journals_each_and_goes_on_bit_for_bit(
     tmp_path: Path, rendering: None
 ) -> None:
@@ -140,31 +134,13 @@ def test_a_training_with_all_terms_journals_each_and_goes_on_bit_for_bit(
         assert line["loss"] == pytest.approx(sum(line[f"loss_{name}"] for name in TERMS))
     assert lines[1]["loss_recognition"] < lines[0]["loss_recognition"]
 
-    learn = Learner.learn
-
-    def interrupted(learner: Learner, batch: Batch) -> dict[str, Tensor]:
-        if learner.step == 5:
-            raise Interrupted
-        return learn(learner, batch)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "learn", interrupted)
-        with pytest.raises(Interrupted):
-            go(tmp_path / "parts")
+    with interrupted_at(5):
+        go(tmp_path / "parts")
     go(tmp_path / "parts", resume=True)
     for name in ("checkpoint.safetensors", "samples/epoch_002.png"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     for line, expected in zip(journal(tmp_path / "parts"), lines, strict=True):
         assert line == pytest.approx(expected)
-
-
-def journal(folder: Path) -> list[dict]:
-    """What the metrics say, without the times."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in line.items() if name not in ("seconds", "images_per_second")}
-        for line in lines
-    ]
 
 
 def test_every_parameter_takes_part_in_every_step(rectifier: TextRectifier) -> None:
