@@ -1,4 +1,4 @@
-"""Which limits of the gate serve all engines, on training crops that the training never saw.
+"""Which limits of the gate serve all engines, on training crops that the shipped rectifier never saw.
 
 Reads every crop as it is and straightened, then counts for each set of limits the words gained and lost.
 Those that ship are `stn_deploy.artifact.spec.GATE`; the file of readings lets one ask again quickly.
@@ -42,7 +42,7 @@ KEPT = ROOT / "build" / "gate.pickle"
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """A crop of a set, its label, and what the rectifier found in it."""
+    """A crop of a set and its label."""
 
     set: str
     image: NDArray[np.uint8]
@@ -57,7 +57,7 @@ def main() -> None:
     names = [reader.name for reader in readers]
     del readers
     spec = Rectifier().spec
-    key = (spec.digest, len(crops), tuple(names))
+    key = (spec.digest, len(crops), tuple(names), MARGINS)
     found = pickle.loads(KEPT.read_bytes()) if KEPT.exists() else {}
     if found.get("key") != key:
         found = {"key": key, **read_all(crops, options.ocr)}
