@@ -43,7 +43,9 @@ class Learner:
         """Of a step (from 0): a linear warm-up under a cosine decay."""
         warm_up = min(self.recipe.warm_up, self.steps // 5 + 1)
         rise = (step + 1) / warm_up if warm_up else 1.0
-        return self.recipe.learning_rate * min(rise, 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+        return self.recipe.learning_rate * min(
+            rise, 0.5 * (1 + math.cos(math.pi * self.recipe.decay * step / self.steps))
+        )
 
     def learn(self, batch: Batch) -> dict[str, Tensor]:
         """Do one step.

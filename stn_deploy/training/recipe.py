@@ -48,6 +48,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "learning_rate": _POSITIVE,
     "weight_decay": _NOT_NEGATIVE,
     "warm_up": _COUNT_OR_NONE,
+    "decay": ("at least 0, at most 1", lambda value: _number(value) and 0 <= value <= 1),
     "clip": _POSITIVE,
     "average": ("at least 0, below 1", lambda value: _number(value) and 0 <= value < 1),
     "real_texture": ("0 to 1", lambda value: _number(value) and 0 <= value <= 1),
@@ -82,7 +83,8 @@ class Recipe:
     rendered: words to render. real: variations of real crops, where data with quads is given.
     epochs: passes over the rendered words. batch: rendered words in a step, of all processes together.
     batch_real: real crops beside them.
-    learning_rate: peak of a linear warm-up (warm_up steps) and a cosine decay. weight_decay: of AdamW.
+    learning_rate: peak of a linear warm-up (warm_up steps) and a cosine. decay: part of the cosine's fall
+    that the training goes through; 1 ends at a learning rate of 0. weight_decay: of AdamW.
     clip: longest gradient. average: decay of the moving average of the weights; the average is what is kept.
     real_texture: part of the rendered words that show the pixels of real ones.
     along_weight, beta: of the distance between control points, see `stn_deploy.training.loss.point_loss`; its
@@ -104,6 +106,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warm_up: int = 300
+    decay: float = 1.0
     clip: float = 2.0
     average: float = 0.998
     real_texture: float = 0.3
@@ -198,13 +201,13 @@ RECIPES = {
             name="default",
             rendered=260_000,
             real=200_000,
-            epochs=5,
+            epochs=15,
+            decay=0.54,
             batch=144,
             batch_real=144,
             learning_rate=3e-3,
             warm_up=1000,
             average=0.9995,
-            dropout=0.1,
         ),
         Recipe(
             name="large",
