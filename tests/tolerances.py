@@ -22,6 +22,9 @@ rectifier amplify. The contract allows twice as much."""
 SCORE = 1e-4
 """score of one network on two engines: a ratio of differences of the points, so somewhat worse than theta."""
 
+PIXEL_TWO_ENGINES = 10 * BYTE_SAMPLE
+"""Of 255, where theta was found by two engines: what `THETA` allows moves a sample by some 1e-3 pixels."""
+
 PIXEL_ROUNDED = 0.51
 """Of 255, between a float result and one that was rounded to whole numbers: half, and a little more."""
 
