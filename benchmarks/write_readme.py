@@ -53,7 +53,7 @@ def accuracy() -> str:
         lines.append(
             f"| {row['set']} | {row['engine']} | {row['raw']:.1f} | **{after['accuracy']:.1f}** "
             f"| {low:+.1f} to {high:+.1f} | {after['fixed']} / {after['broken']} "
-            f"| {'-' if second is None else format(second['accuracy'], '.1f')} |"
+            f"| {second['accuracy']:.1f} |"
         )
     shares = {
         row["set"]: f"{row['straightened']:.0f} % of the {row['words']} crops of {row['set']}"

@@ -61,7 +61,7 @@ class Objective(nn.Module):
 
     def _distance(self, points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
         settings = {"along_weight": self.recipe.along_weight, "beta": self.recipe.beta}
-        return point_loss(points.float(), truth.float(), sizes, **settings)
+        return point_loss(points, truth, sizes, **settings)
 
     def _recognition(self, texts: Texts, lines: Tensor) -> Tensor:
         """Straighten with the margin that ships, read, compare."""
