@@ -25,24 +25,29 @@ def commands(page: str) -> list[list[str]]:
 
 
 def make_inputs(folder: Path) -> None:
-    """What the documents speak of: photo.jpg, crops/ with labels and quads, more/."""
-    for name in ("crops", "more"):
-        (folder / name).mkdir()
+    """What the documents speak of: photo.jpg, crops/ and test_crops/ with labels and quads, more/."""
+    (folder / "more").mkdir()
     (folder / "photo.jpg").write_bytes((SAMPLES / "arch.jpg").read_bytes())
     flag = cv2.imread(str(SAMPLES / "flag.jpg"))
     assert flag is not None
     assert cv2.imwrite(str(folder / "more" / "other.png"), flag)
+    make_crops(folder / "crops", range(12))
+    make_crops(folder / "test_crops", range(12, 15))
+
+
+def make_crops(folder: Path, numbers: range) -> None:
+    folder.mkdir()
     rows = ["file\ttext\tquad"]
-    for index in range(12):
+    for index in numbers:
         source = SAMPLES / f"straight_{index % 2 + 1}.jpg"
         image = cv2.imread(str(source))
         assert image is not None
         height, width = image.shape[:2]
-        (folder / "crops" / f"{index}.jpg").write_bytes(source.read_bytes())
+        (folder / f"{index}.jpg").write_bytes(source.read_bytes())
         word = ("Entrance", "Room 214")[index % 2]
         quad = f"8,8,{width - 8},8,{width - 8},{height - 8},8,{height - 8}"
         rows.append(f"{index}.jpg\t{word}\t{quad}")
-    (folder / "crops" / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
@@ -55,6 +60,14 @@ def test_the_commands_of_a_page_run_in_their_order(page: str, run: Run, tmp_path
             pytest.importorskip("tesserocr", reason="evaluate needs the extra ocr")
         done = run(*arguments)
         assert done.returncode == 0, f"{page}: stn-deploy {shlex.join(arguments)}\n{done.stderr}"
+
+
+def test_the_guide_measures_on_crops_that_it_did_not_train_on() -> None:
+    found = commands("docs/guide.md")
+    trained = {option for each in found if each[0] == "train" for option in each[1:]}
+    measured = {each[1] for each in found if each[0] == "evaluate"}
+    assert measured
+    assert not measured & trained
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
