@@ -54,4 +54,7 @@ class MissingDependency(StnDeployError, ImportError):
     @classmethod
     def of(cls, package: str, extra: str) -> MissingDependency:
         """The error for ``package``, which the extra ``extra`` would have installed."""
-        return cls(f"{package} is not installed; pip install 'stn-deploy[{extra}]'")
+        return cls(
+            f"{package} is not installed; pip install -c constraints.txt '.[{extra}]' in the checkout, "
+            f"or, once published, pip install 'stn-deploy[{extra}]'"
+        )

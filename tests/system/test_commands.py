@@ -92,5 +92,8 @@ def test_a_missing_package_names_its_extra(
     )
     assert done.returncode == 2
     assert fix in done.stderr
+    assert (
+        f"pip install -c constraints.txt '.{fix.removeprefix('stn-deploy')}' in the checkout" in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
