@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 import cv2
@@ -16,6 +17,9 @@ _LINE, _GAP = 26, 14
 _INK = (60, 60, 60)
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 _PIXELS_FROM = 6
+_QUOTES, _DASHES = "\u2018\u2019\u201a\u201c\u201d\u201e", "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+_ALIKE = str.maketrans(f"{_QUOTES}{_DASHES}\u2044łŁøØđĐ", "'''\"\"\"-------/lLoOdD")
+"""Quotes, dashes and letters that Unicode does not take apart."""
 
 
 def fit(
@@ -49,7 +53,8 @@ def tabulate(
 ) -> Picture:
     """Rows of pictures in columns, on white.
 
-    Letters that OpenCV cannot draw become question marks; a text too long for its column is cut.
+    Letters lose their accents, and what is then still outside ASCII becomes a question mark, since no OpenCV
+    before 5 draws it; a text too long for its column is cut.
 
     Args:
         rows: of (h, w, 3) uint8, one for each heading; sizes may differ.
@@ -99,5 +104,11 @@ def _text_width(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Text in the only alphabet that every OpenCV draws."""
-    return text.encode("ascii", "replace").decode()
+    """Text in the only alphabet that every OpenCV draws, letter by letter."""
+    return "".join(map(_plain_letter, text))
+
+
+def _plain_letter(letter: str) -> str:
+    parts = unicodedata.normalize("NFKD", letter)
+    bare = "".join(part for part in parts if not unicodedata.combining(part)).translate(_ALIKE)
+    return bare if bare.isascii() else "?"

@@ -95,11 +95,23 @@ def test_grey_16_bit_and_four_channel_images_can_be_shown(knowing: Knowing) -> N
         assert np.abs(sheet.astype(int) - expected).max() <= 1
 
 
-def test_letters_that_cannot_be_drawn_do_no_harm(result: Rectified) -> None:
-    shown, asked = (
-        before_after_sheet([row(smooth(*SIZE), result, label)]) for label in ("żółć 道", "???? ?")
+@pytest.mark.parametrize(
+    ("label", "drawn"),
+    [
+        ("żółć 道", "zolc ?"),
+        ("Cafe\u0301 Ångström", "Cafe Angstrom"),
+        ("\u201cL\u2019été\u201d \u2013 \u2018x\u2019…", "\"L'ete\" - 'x'..."),
+        ("½ ﬁn\ud800한", "1/2 fin??"),
+    ],
+)
+def test_letters_that_cannot_be_drawn_are_shown_by_what_is_like_them(
+    result: Rectified, label: str, drawn: str
+) -> None:
+    shown, expected, other = (
+        before_after_sheet([row(smooth(*SIZE), result, text)]) for text in (label, drawn, drawn[:-1])
     )
-    assert np.array_equal(shown, asked)
+    assert np.array_equal(shown, expected)
+    assert not np.array_equal(shown, other)
 
 
 def test_a_sheet_without_rows_is_a_heading() -> None:
