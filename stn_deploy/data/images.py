@@ -202,6 +202,7 @@ def find_images(
 
     Args:
         inputs: files, folders, patterns such as ``scans/**/*.png``; a name that exists is not a pattern.
+            The same file named again is one file: it keeps the place where it was found first.
         leave_out: a folder that is passed over where it lies inside an input folder: the results of an
             earlier run are not inputs of the next.
     Returns:
@@ -210,12 +211,17 @@ def find_images(
         ArgumentError: an input does not exist or holds no image, or two files share their relative path.
     """
     found: dict[Path, FoundImage] = {}
+    taken: set[str] = set()
     for source in map(Path, inputs):
         images = sorted(_expand(source, leave_out), key=_natural_order)
         if not images:
             suffixes = " ".join(sorted(IMAGE_SUFFIXES))
             raise ArgumentError(f"inputs: expected images ({suffixes}), found none in {source}")
         for image in images:
+            place = os.path.abspath(image.path)  # noqa: PTH100, links are files of their own
+            if place in taken:
+                continue
+            taken.add(place)
             other = found.setdefault(image.relative, image)
             if other is not image:
                 raise ArgumentError(

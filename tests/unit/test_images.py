@@ -360,6 +360,18 @@ def test_two_files_of_one_relative_path_are_both_named(tmp_path: Path) -> None:
     assert str(tmp_path / "b" / "x.png") in str(refused.value)
 
 
+def test_the_same_file_named_twice_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "more/arch.png", "more/b.png", "photo.png")
+    monkeypatch.chdir(tmp_path)
+    more = Path("more")
+    assert relatives(Path("photo.png"), more / "arch.png", more) == ["photo.png", "arch.png", "b.png"]
+    assert relatives(more, tmp_path / "more" / "arch.png", Path("more/../more/*.png")) == [
+        "arch.png",
+        "b.png",
+    ]
+    assert relatives(more, Path()) == ["arch.png", "b.png", "photo.png"]
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs a user whom modes bind")
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "shut/b.png")
