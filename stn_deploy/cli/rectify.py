@@ -19,7 +19,9 @@ def command(
     model: Annotated[
         Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
     ] = None,
-    height: Annotated[int, typer.Option(help="Height of the crops in pixels; the width is natural.")] = 48,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the crops in pixels; the width is natural.  [default: 48]")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Fixed HEIGHTxWIDTH of straightened crops instead, such as 32x100.")
     ] = None,

@@ -50,7 +50,7 @@ class Rectifier:
         self,
         model: str | Path | None = None,
         *,
-        height: int = DEFAULT_HEIGHT,
+        height: int | None = None,
         size: tuple[int, int] | None = None,
         threshold: float | None = None,
         threads: int = 1,
@@ -59,16 +59,22 @@ class Rectifier:
 
         Args:
             model: an .onnx file written by ``stn-deploy export``; the shipped one by default.
-            height: of the crops, pixels, at the natural width of the straightened text.
+            height: of the crops, pixels, at the natural width of the straightened text; 48 by default.
             size: (height, width) of all straightened crops instead, for recognisers of fixed input size.
                 Images that are left alone keep their own size here too.
             threshold: of the score, in [0, 1]; 0 straightens always. The model's own by default.
             threads: of the network, at least 1.
         Raises:
             ArtifactError: the file is missing, not ours, too new, or damaged.
-            ArgumentError: an argument out of range.
+            ArgumentError: an argument out of range, or both a height and a size.
             MissingDependency: onnxruntime is not installed.
         """
+        if size is not None and height is not None:
+            raise ArgumentError(
+                f"size: expected either a height or a size, got height {height!r} and size {size!r}; "
+                "a size fixes the height, too"
+            )
+        height = DEFAULT_HEIGHT if height is None else height
         if not _is_whole(height) or not 4 <= height <= 4096:
             raise ArgumentError(f"height: expected 4 to 4096 pixels, got {height!r}")
         if threshold is not None and not 0 <= threshold <= 1:

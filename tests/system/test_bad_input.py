@@ -87,6 +87,7 @@ def test_unusual_but_whole_images_are_straightened(
         (["absent", "-o", "out"], "absent: no such file or folder"),
         (["photographs", "-o", "out", "--size", "32"], "--size: expected HEIGHTxWIDTH"),
         (["photographs", "-o", "out", "--height", "1"], "height: expected 4 to 4096"),
+        (["photographs", "-o", "out", "--size", "32x100", "--height", "48"], "either a height or a size"),
         (["photographs", "-o", "out", "--threshold", "2"], "threshold: expected 0 to 1"),
         (["photographs", "-o", "out", "--model", "absent.onnx"], "absent.onnx: cannot be read"),
         (["photographs", "-o", "photographs"], "would write over its own input"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import control_point_targets, normalised_from_pixels
 from tests.pictures import arc_points, box_points, noise, smooth
 from tests.unit.conftest import Knowing
@@ -45,6 +46,14 @@ def test_a_fixed_size_is_kept_whatever_the_text(knowing: Knowing) -> None:
     ):
         result = knowing(normalised_from_pixels(points, SIZE), size=(32, 100))(smooth(*SIZE))
         assert result.image.shape == (32, 100, 3)
+
+
+def test_a_size_and_a_height_are_refused_together(knowing: Knowing) -> None:
+    for height in (64, 48, 32):  # the default and the size's own are refused as well: nobody has to guess
+        with pytest.raises(
+            ArgumentError, match=r"either a height or a size, got height \d+ and size \(32, 100\)"
+        ):
+            knowing(control_point_targets(20), height=height, size=(32, 100))
 
 
 def test_a_width_stays_within_reason(knowing: Knowing) -> None:
