@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stn_deploy.cli.common import errors, needs, output, progress_bar
+from stn_deploy.wording import counted
 
 
 def command(
@@ -23,22 +24,29 @@ def command(
         int, typer.Option(min=4, help="Points of each text: half on its top edge, half on its bottom edge.")
     ] = 20,
     words: Annotated[
-        Path | None, typer.Option(help="Text file, one word a line; built-in English words by default.")
+        Path | None,
+        typer.Option(
+            help="Text file, one word a line; by default built-in English words, made-up ones and numbers."
+        ),
     ] = None,
     fonts: Annotated[
         Path | None, typer.Option(help="Folder of font files; what fontconfig finds by default.")
     ] = None,
     encoding: Annotated[str, typer.Option("--format", help="png, or jpg of quality 95.")] = "png",
 ) -> None:
-    """Render words, bent, turned, tilted and worn, with labels.tsv: text, corners, control points."""
+    """Render words, bent, turned, tilted and worn, with labels.tsv: text, corners, control points.
+
+    A set to train on, not one to rate an OCR engine by: some pictures are too small or too blurred to be
+    read, on purpose.
+    """
     with needs("train"):
         from stn_deploy.training.render import RenderSettings, write_set
         from stn_deploy.training.wordlist import find_vocabulary
 
     vocabulary = find_vocabulary(words=words, fonts=fonts)
-    for kind, left_out in (("words", vocabulary.words_left_out), ("fonts", vocabulary.fonts_left_out)):
+    for kind, left_out in (("word", vocabulary.words_left_out), ("font", vocabulary.fonts_left_out)):
         for reason, number in left_out.items():
-            errors.print(f"{number} {kind} left out: {reason}", highlight=False)
+            errors.print(f"{counted(number, kind)} left out: {reason}", highlight=False)
     settings = RenderSettings(
         vocabulary=vocabulary, count=count, seed=seed, control_points=control_points, encoding=encoding
     )
@@ -53,7 +61,8 @@ def command(
         )
     seconds = perf_counter() - started
     output.print(
-        f"wrote {count} words in {len(vocabulary.fonts)} fonts to {to} ({count / seconds:.0f} words/s)",
+        f"wrote {counted(count, 'word')} from {counted(len(vocabulary.fonts), 'font')} to {to} "
+        f"({count / seconds:.0f} words/s)",
         highlight=False,
         soft_wrap=True,
     )

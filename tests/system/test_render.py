@@ -25,7 +25,7 @@ def fonts(tmp_path: Path) -> Path:
 def test_render_writes_a_set_that_rectify_takes(run: Run, fonts: Path, tmp_path: Path) -> None:
     done = run("render", "-o", "set", "--count", "4", "--seed", "3", "--processes", "1", "--fonts", fonts)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"wrote 4 words in 1 fonts to set \(\d+ words/s\)", done.stdout)
+    assert re.search(r"wrote 4 words from 1 font to set \(\d+ words/s\)", done.stdout)
     with open_dataset(tmp_path / "set") as dataset:
         assert len(dataset) == 4
         assert all(sample.points is not None and sample.points.shape == (20, 2) for sample in dataset)
@@ -41,8 +41,8 @@ def test_own_words_go_into_a_zip_and_others_are_counted(run: Run, fonts: Path, t
         *("--words", "words.txt", "--fonts", fonts, "--format", "jpg"),
     )
     assert done.returncode == 0, done.stderr
-    assert "1 words left out: empty" in done.stderr
-    assert "1 words left out: with characters that no font has" in done.stderr
+    assert "1 word left out: empty" in done.stderr
+    assert "1 word left out: with characters that no font has" in done.stderr
     with open_dataset(tmp_path / "set.zip") as dataset:
         assert {sample.text for sample in dataset} == {"Bakery", "Room 214"}
 
