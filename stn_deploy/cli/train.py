@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stn_deploy.cli.common import errors, needs, output, progress_bar
+from stn_deploy.cli.common import errors, needs, output
+from stn_deploy.cli.train_progress import watching
+from stn_deploy.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,14 +56,7 @@ def command(
         settings = find_recipe(recipe or "default", model=model, seed=seed)
     sources = data or [Path(source) for source in (found.sources if found else [])]
     words, texts = _load(sources, with_texts=settings.batch_texts > 0, quiet=not leads())
-    with progress_bar(counted=False, noted=True, shown=leads()) as bar:
-        tasks = {}
-
-        def report(phase: str, done: float, note: str) -> None:
-            if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=1.0, note="")
-            bar.update(tasks[phase], completed=done, note=note)
-
+    with watching(epochs=settings.epochs, shown=leads()) as watcher:
         try:
             result = train(
                 settings,
@@ -69,7 +64,8 @@ def command(
                 words=words,
                 texts=texts,
                 processes=processes,
-                report=report,
+                report=watcher.report,
+                after_epoch=watcher.after_epoch,
                 resume=resume,
                 device=device,
                 sources=[str(source.resolve()) for source in sources],
@@ -80,9 +76,13 @@ def command(
             raise typer.Exit(130) from None
     if not leads():
         return
-    for name, value in result.metrics.items():
-        output.print(f"{name}: {value:.4g}", highlight=False)
-    output.print(f"wrote {result.checkpoint}", highlight=False, soft_wrap=True)
+    if found and found.finished:
+        told = f"{to}: this training was finished already; its checkpoint is {result.checkpoint}"
+        output.print(told, highlight=False, soft_wrap=True)
+    else:
+        for name, value in result.metrics.items():
+            output.print(f"{name}: {value:.4g}", highlight=False)
+        output.print(f"wrote {result.checkpoint}", highlight=False, soft_wrap=True)
     output.print(
         f"next: stn-deploy export {result.checkpoint} -o rectifier.onnx", highlight=False, soft_wrap=True
     )
@@ -104,10 +104,10 @@ def _load(sources: list[Path], *, with_texts: bool, quiet: bool) -> tuple[list[R
         with open_dataset(source) as dataset:
             read, left_out = load_text_words(dataset) if with_texts else ([], {})
             if with_texts:
-                tell(source, f"{len(read)} words with a text alone", left_out)
+                tell(source, f"{counted(len(read), 'word')} with a text alone", left_out)
             real, left_out = load_real_words(dataset, needed=not read)
         if with_texts:
             left_out.pop("without a quad", None)  # they were told of as texts
-        tell(source, f"{len(real)} words with a quad", left_out)
+        tell(source, f"{counted(len(real), 'word')} with a quad", left_out)
         words, texts = words + real, texts + read
     return words, texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ from stn_deploy.training.validation import Validation, hold_out
 
 Report = Callable[[str, float, str], None]
 """Called with what is being done, the part of it that is done, in [0, 1], and a note such as the loss."""
+AfterEpoch = Callable[[int, Mapping[str, float]], None]
+"""Called with the number of finished epochs and what metrics.jsonl says of the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ def train(
     texts: list[TextWord] | None = None,
     processes: int | None = None,
     report: Report = lambda *_: None,
+    after_epoch: AfterEpoch = lambda *_: None,
     resume: bool = False,
     device: str = "auto",
     sources: Sequence[str] = (),
@@ -65,6 +68,7 @@ def train(
             are trained on join them.
         processes: for rendering; all cores by default.
         report: receives the progress, in the leading process.
+        after_epoch: receives each finished epoch, in the leading process.
         resume: go on with the training that was interrupted in this folder. On a CPU, with the same number
             of threads, it ends with the very weights that it would have had without the interruption.
         device: auto, cpu or cuda.
@@ -85,6 +89,7 @@ def train(
             texts or [],
             cores=max(1, (processes or os.cpu_count() or 1) // team.size),
             report=report if team.leads else lambda *_: None,
+            after_epoch=after_epoch,
             resume=resume,
             sources=list(sources),
         )
@@ -99,6 +104,7 @@ def _train(
     *,
     cores: int,
     report: Report,
+    after_epoch: AfterEpoch,
     resume: bool,
     sources: list[str],
 ) -> TrainingResult:
@@ -114,6 +120,7 @@ def _train(
         identity=Identity(recipe=recipe.as_dict(), made_of=made_of(words, texts), processes=team.size),
         sources=sources,
         report=report,
+        after_epoch=after_epoch,
     )
     state = run.take_up() if resume else run.begin(real_words=bool(training_words))
     if not state.finished:
@@ -155,6 +162,7 @@ class _Run:
     identity: Identity
     sources: list[str]
     report: Report
+    after_epoch: AfterEpoch
 
     def begin(self, *, real_words: bool) -> State:
         """Claim the folder; from here on there is something to go on with."""
@@ -255,6 +263,7 @@ class _Run:
         values = {**means, **errors, "learning_rate": learner.learning_rate(learner.step - 1), **pace}
         picture = draw_samples(rectifier, validation.samples, device)
         journal.epoch(epoch, learner.step, values, picture)
+        self.after_epoch(epoch, values)
 
     def _save(self, totals: Totals, *, seconds: float) -> State:
         """Put everything on the disk that the next step needs."""
