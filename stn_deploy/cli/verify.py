@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,13 +43,30 @@ def command(
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> bool:
-    """Print the table of differences from torch; whether all are within tolerance."""
+    """Print the differences from torch, and below them the largest; whether all are within tolerance."""
     table = Table(title="largest difference from torch")
-    for name in ("path", "batch", "canvas", "theta", "score", "pixels of 255", ""):
-        table.add_column(name, justify="left" if name in ("path", "") else "right")
+    for name in ("path", "batch", "canvas", "theta", "score", "pixels\nof 255", "verdict"):
+        table.add_column(name, justify="left" if name in ("path", "verdict") else "right", no_wrap=True)
     for item in comparisons:
         canvas = f"{item.canvas[0]} x {item.canvas[1]}"
         numbers = (f"{item.theta:.1e}", f"{item.score:.1e}", f"{item.pixels:.3f}")
-        table.add_row(item.path, str(item.batch), canvas, *numbers, "ok" if item.passed else "TOO FAR")
+        table.add_row(_short(item), str(item.batch), canvas, *numbers, "ok" if item.passed else "TOO FAR")
     output.print(table)
-    return all(item.passed for item in comparisons)
+    far = [f"{_short(item)} (batch {item.batch})" for item in comparisons if not item.passed]
+    theta, score, pixels = (
+        max((getattr(item, name) for item in comparisons), key=_nan_last)
+        for name in ("theta", "score", "pixels")
+    )
+    verdict = f"beyond tolerance: {', '.join(far)}" if far else "all within tolerance"
+    worst = f"theta {theta:.1e}, score {score:.1e}, pixels {pixels:.3f} of 255"
+    output.print(f"at most {worst}: {verdict}", highlight=False, soft_wrap=True)
+    return not far
+
+
+def _short(item: Comparison) -> str:
+    """The path without the names of its engines: full graph, split."""
+    return item.path.rpartition(", ")[2]
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
