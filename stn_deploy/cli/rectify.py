@@ -9,6 +9,7 @@ import typer
 
 from stn_deploy.cli.common import errors, output, parse_size, print_json, progress_bar
 from stn_deploy.errors import ArgumentError
+from stn_deploy.wording import counted
 
 _TABLE_UP_TO = 40
 
@@ -48,7 +49,7 @@ def command(
     from stn_deploy.cli.rectify_report import Report
     from stn_deploy.data import find_images
     from stn_deploy.runtime import Rectifier
-    from stn_deploy.runtime.folder import LINES, FileResult, rectify_files
+    from stn_deploy.runtime.folder import LINES, SHEET, FileResult, other_images, rectify_files
     from stn_deploy.runtime.ocr import READERS
 
     if read not in ("none", "auto", *READERS):
@@ -56,7 +57,7 @@ def command(
     if max_megapixels <= 0:
         raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
     found = find_images(inputs, leave_out=to)
-    if sheet and any(image.relative.with_suffix(".png") == Path("sheet.png") for image in found):
+    if sheet and any(image.relative.with_suffix(".png") == Path(SHEET) for image in found):
         raise ArgumentError("--sheet: would write over the result of an input named sheet; rename that input")
     rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)
     report = Report(read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0)
@@ -69,7 +70,7 @@ def command(
 
         failures = rectify_files(found, rectifier, to, max_megapixels=max_megapixels, done=done)
     if sheet:
-        report.write_sheet(to / "sheet.png")
+        report.write_sheet(to / SHEET)
     if json_:
         print_json(report.lines)
     else:
@@ -77,5 +78,14 @@ def command(
     for line in report.failed:
         errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     errors.print(f"{report.summary()}; crops and {LINES} are in {to}", highlight=False, soft_wrap=True)
+    others = other_images(to, {line["output"] for line in report.lines if "output" in line}, inputs=found)
+    if others:
+        errors.print(
+            f"warning: {to} holds {counted(others, 'other image')}, which {LINES} does not list; name "
+            "another folder to keep runs apart",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     if failures:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from stn_deploy.pictures import save_picture
 from stn_deploy.runtime.folder import FileResult
 from stn_deploy.runtime.ocr import Reader, open_reader
 from stn_deploy.runtime.sheet import SheetRow, before_after_sheet
+from stn_deploy.wording import counted
 
 _SHEET_UP_TO = 24
 
@@ -26,7 +27,8 @@ class Report:
         self.failed: list[str] = []
         self._sheet = sheet
         self._rows = rows
-        self._pictures: list[SheetRow] = []
+        self._straightened: list[SheetRow] = []
+        self._untouched: list[SheetRow] = []
         self._applied = 0
         self._milliseconds = 0.0
         self._reader: Reader | None = None
@@ -51,20 +53,25 @@ class Report:
             line["text_after"] = (
                 self._reader.read(done.result.image).text if done.result.applied else line["text_before"]
             )
-        if self._sheet and len(self._pictures) < _SHEET_UP_TO:
+        if self._sheet:
             note = _note(done.result.applied, line)
-            self._pictures.append(
-                SheetRow(image=done.original, result=done.result, label=line["file"], note=note)
-            )
+            self._show(SheetRow(image=done.original, result=done.result, label=line["file"], note=note))
         self.lines.append(line)
+
+    def _show(self, row: SheetRow) -> None:
+        """Keep a row for the sheet; where there are more than it holds, untouched ones give way."""
+        (self._straightened if row.result.applied else self._untouched).append(row)
+        del self._straightened[_SHEET_UP_TO:]
+        del self._untouched[_SHEET_UP_TO - len(self._straightened) :]
 
     def summary(self) -> str:
         """One line: how many, how many straightened, how fast."""
         good = len(self.lines) - len(self.failed)
-        text = f"{good} of {len(self.lines)} images done, {self._applied} straightened"
+        text = f"{good} of {counted(len(self.lines), 'image')} done, {self._applied} straightened"
         text += f", {self._milliseconds / good:.2f} ms each" if good else ""
-        hidden = good - len(self._pictures)
-        return text + (f", the sheet shows the first {_SHEET_UP_TO}" if self._sheet and hidden else "")
+        shown = len(self._straightened) + len(self._untouched)
+        hidden = self._sheet and good > shown
+        return text + (f", the sheet shows {shown} of them, straightened ones first" if hidden else "")
 
     def print(self, console: Console) -> None:
         """The table, where it is short enough to be read."""
@@ -90,13 +97,14 @@ class Report:
         console.print(table, markup=False)
 
     def write_sheet(self, path: Path) -> None:
-        """Write the before/after sheet of the first images.
+        """Write the before/after sheet: straightened images first, then untouched ones, as many as it holds.
 
         Raises:
             OutputError: it cannot be written.
         """
-        if self._pictures:
-            save_picture(before_after_sheet(self._pictures), path)
+        rows = self._straightened + self._untouched
+        if rows:
+            save_picture(before_after_sheet(rows), path)
 
 
 def _one_line(text: str) -> str:

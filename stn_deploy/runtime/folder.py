@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,13 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, decode_image, read_image_file, write_whole
-from stn_deploy.errors import ImageError, OutputError
+from stn_deploy.data import (
+    MAX_MEGAPIXELS,
+    FoundImage,
+    decode_image,
+    find_images,
+    read_image_file,
+    write_whole,
+)
+from stn_deploy.errors import ArgumentError, ImageError, OutputError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
 
 LINES = "rectified.jsonl"
+SHEET = "sheet.png"
 _LOSSLESS = ".png"
 _WRITABLE = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -103,6 +111,21 @@ def rectify_files(
         if temporary.exists():
             temporary.replace(output / LINES)
     return failures
+
+
+def other_images(output: Path, listed: Collection[str], *, inputs: Sequence[FoundImage] = ()) -> int:
+    """How many images an output folder holds that are neither results nor inputs: those of earlier runs.
+
+    Args:
+        listed: the outputs that ``rectified.jsonl`` names. inputs: may lie under the folder as well.
+    """
+    try:
+        found = find_images([output])
+    except ArgumentError:  # none at all, or a folder that cannot be read
+        return 0
+    given = {image.path.resolve() for image in inputs}
+    others = [image for image in found if image.relative.as_posix() not in {*listed, SHEET}]
+    return sum(image.path.resolve() not in given for image in others)
 
 
 def _prepare(found: Sequence[FoundImage], converted: Sequence[Path], output: Path) -> None:

@@ -74,6 +74,17 @@ def test_results_inside_the_input_folder_are_not_inputs_of_the_next_run(
         assert set(lines_of(photographs / "out")) == {"a_first.jpg", "z_last.jpg"}
 
 
+def test_crops_of_an_earlier_run_are_counted(run: Run, photographs: Path, tmp_path: Path) -> None:
+    assert "warning" not in run("rectify", photographs, "-o", "out", "--sheet").stderr
+    assert "warning" not in run("rectify", photographs, "-o", "out").stderr
+    one = run("rectify", photographs / "a_first.jpg", "-o", "out")
+    assert one.returncode == 0
+    assert "warning: out holds 1 other image, which rectified.jsonl does not list" in one.stderr
+    both = run("rectify", SAMPLES / "arch.jpg", "-o", "out")
+    assert "warning: out holds 2 other images" in both.stderr
+    assert "warning" not in run("rectify", photographs, "-o", photographs.parent / "photographs/out").stderr
+
+
 def test_a_sheet_never_writes_over_a_result(run: Run, tmp_path: Path) -> None:
     (tmp_path / "sheet.png").write_bytes((SAMPLES / "arch.jpg").read_bytes())
     done = run("rectify", "sheet.png", "-o", "out", "--sheet")

@@ -12,7 +12,7 @@ import pytest
 from stn_deploy.data import find_images, read_image
 from stn_deploy.geometry import control_point_targets, pixels_from_normalised
 from stn_deploy.runtime import Rectifier
-from stn_deploy.runtime.folder import LINES, FileResult, rectify_files
+from stn_deploy.runtime.folder import LINES, SHEET, FileResult, other_images, rectify_files
 from tests.pictures import smooth
 from tests.unit.conftest import Knowing
 
@@ -138,6 +138,20 @@ def test_two_files_never_share_one_result(knowing: Knowing, tmp_path: Path) -> N
         written = cv2.imread(str(tmp_path / "out" / outputs[name]))
         assert written is not None
         assert abs(int(written.mean()) - value) <= 1, outputs
+
+
+def test_images_that_are_neither_results_nor_inputs_are_counted(
+    source: Path, model: Path, tmp_path: Path
+) -> None:
+    output, found = tmp_path / "out", find_images([source])
+    assert other_images(output, []) == 0
+    rectify_files(found, Rectifier(model, threshold=1), output)
+    listed = {line["output"] for line in lines_of(output).values() if "output" in line}
+    assert other_images(output, listed) == 0
+    (output / SHEET).write_bytes(b"of an earlier run, like every sheet")
+    assert other_images(output, listed) == 0
+    assert other_images(output, listed - {"a.png", "deep/e.webp"}) == 2
+    assert other_images(tmp_path, {f"out/{name}" for name in listed}, inputs=found) == 1  # the sheet below
 
 
 def test_a_second_run_replaces_the_first(source: Path, model: Path, tmp_path: Path) -> None:
