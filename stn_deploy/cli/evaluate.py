@@ -53,7 +53,11 @@ def command(
     from stn_deploy.runtime.ocr import open_readers
     from stn_deploy.runtime.report import EvaluationReport
 
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+    if report is not None and report.is_dir():
+        raise ArgumentError(
+            f"--report: expected a file to write, such as report.html, got the folder {report}"
+        )
+    if report is not None and not report.parent.is_dir():
         raise ArgumentError(f"--report: expected a file in a folder that exists, got {report}")
     readers = open_readers(ocr or ["tesseract"], threads=threads)
     rectifier = Rectifier(model, height=height, threshold=threshold, threads=threads)

@@ -91,7 +91,10 @@ def test_the_report_is_one_file_with_the_changed_words(run: Run, crops: Path, tm
         (["--ocr", "rapidocr", "--ocr", "rapidocr"], "each engine once, got rapidocr twice"),
         (["--ocr", "rapidocr", "--threads", "0"], "threads: expected at least 1, got 0"),
         (["--ocr", "rapidocr", "--report", "absent/report.html"], "expected a file in a folder that exists"),
-        (["--ocr", "rapidocr", "--report", "crops"], "expected a file in a folder that exists, got crops"),
+        (
+            ["--ocr", "rapidocr", "--report", "crops"],
+            "expected a file to write, such as report.html, got the folder crops",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_work(
