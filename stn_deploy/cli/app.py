@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("rectify", short_help="Straighten files, folders or patterns.")(rectify.command)
-app.command("evaluate", short_help="Word accuracy, raw and rectified.")(evaluate.command)
+app.command("evaluate", short_help="Word accuracy, raw and straightened.")(evaluate.command)
 app.command("info", short_help="What is inside an exported rectifier.")(info.command)
 app.command("render", short_help="Write a labelled set of rendered words.")(render.command)
 app.command("train", short_help="Render words and train a rectifier.")(train.command)

@@ -9,6 +9,7 @@ import typer
 
 from stn_deploy.cli.common import errors, output, print_json, progress_bar
 from stn_deploy.errors import ArgumentError, OutputError
+from stn_deploy.wording import counted
 
 if TYPE_CHECKING:
     from stn_deploy.runtime.evaluation import Evaluation
@@ -40,15 +41,16 @@ def command(
         bool, typer.Option("--json", help="Print all as JSON, each word that changed included.")
     ] = False,
 ) -> None:
-    """Word accuracy (a-z, 0-9, case ignored) on raw and on rectified crops.
+    """Word accuracy (a-z, 0-9, case ignored) on raw and on straightened crops.
 
     The second opinion is the more confident of both readings.
     Exit status: 0 all done, 1 some crops could not be used (the others count), 2 refused.
     """
     from itertools import islice
 
+    from stn_deploy import __version__
     from stn_deploy.data import open_dataset
-    from stn_deploy.runtime import Rectifier
+    from stn_deploy.runtime import DEFAULT_MODEL, Rectifier
     from stn_deploy.runtime.evaluation import evaluate
     from stn_deploy.runtime.ocr import open_readers
     from stn_deploy.runtime.report import EvaluationReport
@@ -80,7 +82,11 @@ def command(
     for line in unreadable:
         errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     if report is not None:
-        _write(report, page.html(str(dataset), results))
+        made_with = (
+            f"model {(model or DEFAULT_MODEL).name}, digest {rectifier.spec.digest[:12]}, "
+            f"threshold {rectifier.threshold:.4g}, stn-deploy {__version__}"
+        )
+        _write(report, page.html(dataset.resolve().name, results, made_with=made_with))
     if unreadable:
         raise typer.Exit(1)
 
@@ -109,12 +115,12 @@ def _as_json(dataset: Path, results: list[Evaluation]) -> dict[str, Any]:
 def _print_table(dataset: Path, results: list[Evaluation]) -> None:
     from rich.table import Table
 
-    from stn_deploy.runtime.report import with_gain
+    from stn_deploy.runtime.report import skipped, with_gain
 
     first = results[0]
-    table = Table(title=f"{dataset}: {len(first.cases)} words, {first.applied:.1%} straightened")
+    table = Table(title=f"{dataset}: {counted(len(first.cases), 'word')}, {first.applied:.1%} straightened")
     table.add_column("engine")
-    for name in ("raw", "rectified,\ngain (95 %)", "second opinion,\ngain (95 %)", "fixed", "broken"):
+    for name in ("raw", "straightened,\ngain (95 %)", "second opinion,\ngain (95 %)", "fixed", "broken"):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(
@@ -127,7 +133,7 @@ def _print_table(dataset: Path, results: list[Evaluation]) -> None:
         )
     output.print(table)
     if first.skipped:
-        errors.print(f"{first.skipped} samples skipped: their labels hold no letter a-z and no digit")
+        errors.print(skipped(first), highlight=False)
 
 
 def _write(path: Path, page: bytes) -> None:

@@ -36,9 +36,14 @@ class Case:
     applied: bool
 
     @property
+    def second_opinion_straightened(self) -> bool:
+        """Whether the reading after rectification is the more confident one."""
+        return self.rectified_confidence > self.raw_confidence
+
+    @property
     def second_opinion(self) -> str:
         """The more confident of both readings; the raw one where they are equally sure."""
-        return self.rectified if self.rectified_confidence > self.raw_confidence else self.raw
+        return self.rectified if self.second_opinion_straightened else self.raw
 
     @property
     def raw_right(self) -> bool:

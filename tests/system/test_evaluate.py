@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,9 @@ def test_each_engine_has_its_row_and_its_second_opinion(run: Run, crops: Path) -
     assert second["second_opinion"]["broken"] == []
     shown = run("evaluate", crops, *ENGINES)
     assert shown.returncode == 0, shown.stderr
-    for expected in ("PP-OCRv6", "PP-OCRv4", "second opinion", "50.0%", "+50.0%"):
+    for expected in ("PP-OCRv6", "PP-OCRv4", "straightened", "second opinion", "50.0%", "+50.0 points"):
         assert expected in shown.stdout
-    assert "1 samples skipped" in shown.stderr
+    assert "1 sample skipped" in shown.stderr
 
 
 def test_the_report_is_one_file_with_the_changed_words(run: Run, crops: Path, tmp_path: Path) -> None:
@@ -81,6 +82,9 @@ def test_the_report_is_one_file_with_the_changed_words(run: Run, crops: Path, tm
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 4  # one word fixed, one broken, each before and after
     assert "&lt;b&gt;" in page
+    digest = json.loads(run("info", "--json").stdout)["digest"]
+    assert "<title>stn-deploy: crops</title>" in page
+    assert re.search(rf"model rectifier\.onnx, digest {digest[:12]}, threshold 0\.\d+, stn-deploy \d", page)
     assert "bad.jpg" in page
 
 
