@@ -138,6 +138,16 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch, name
         open_reader(name)
 
 
+def test_what_installs_both_ways_to_tesseract_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("tesserocr", "pytesseract"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependency) as refused:
+        open_reader("tesseract")
+    message = str(refused.value)
+    assert message.startswith("Tesseract cannot be used: tesserocr is not installed; pytesseract is not")
+    assert message.count("'stn-deploy[ocr]'") == 1
+
+
 def test_a_package_without_what_it_needs_names_that(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(ModuleType):
         def __getattr__(self, name: str) -> object:

@@ -99,4 +99,6 @@ def open_tesseract() -> Reader:
         try:
             return TesseractProgram()
         except MissingDependency as second:
-            raise MissingDependency(f"Tesseract cannot be used: {first}; {second}") from None
+            what, _, fix = str(first).partition("; ")
+            told_once = what if str(second).endswith(fix) else first  # one extra mends both
+            raise MissingDependency(f"Tesseract cannot be used: {told_once}; {second}") from None
