@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.polynomial.legendre import leg2poly
 from torch import Tensor
 
 from stn_deploy.artifact.spec import GATE
@@ -59,12 +61,24 @@ def _legendre(t: Tensor) -> Tensor:
     """
     inside = t.clamp(-1, 1)
     beyond = t - inside
-    terms = [torch.ones_like(t), inside]
-    for degree in range(1, MIDLINE - 1):  # Bonnet's recursion
-        last, before = terms[degree], terms[degree - 1]
-        terms.append(((2 * degree + 1) * inside * last - degree * before) / (degree + 1))
-    slopes = [inside ** (degree + 1) * (degree * (degree + 1) / 2) for degree in range(MIDLINE)]
-    return torch.cat(terms, dim=2) + beyond * torch.cat(slopes, dim=2)
+    square = inside * inside
+    cube = square * inside
+    powers = [torch.ones_like(t), inside, square, cube, square * square, square * cube]
+    return torch.cat([*powers, beyond, beyond * inside], dim=2) @ _FROM_POWERS.to(t)
+
+
+def _from_powers() -> Tensor:
+    """(8, 6): of x^0 to x^5, of what lies beyond for the odd degrees, and for the even ones, times x."""
+    identity = np.eye(MIDLINE)
+    powers = np.stack(
+        [np.pad(leg2poly(row), (0, MIDLINE - 1 - degree)) for degree, row in enumerate(identity)]
+    )
+    slopes = np.array([degree * (degree + 1) / 2 for degree in range(MIDLINE)])
+    odd = np.arange(MIDLINE) % 2 == 1
+    return torch.from_numpy(np.vstack([powers.T, slopes * odd, slopes * ~odd])).float()
+
+
+_FROM_POWERS = _from_powers()
 
 
 def with_margin(coefficients: Tensor, points: Tensor, sizes: Tensor, margin: float) -> Tensor:
@@ -96,35 +110,46 @@ def gate_score(
     tilt_limit: float = TILT_LIMIT,
     sag_limit: float = SAG_LIMIT,
     taper_limit: float = TAPER_LIMIT,
+    shortest: float = GATE["length"],
 ) -> Tensor:
     """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of any measure.
 
     ``r / (1 + r)``, where r is the largest of three measures over their limits: tilt (tangent of half the
     chord's angle; half, so that it grows up to upside down), sag (largest distance of the midline from its
-    chord, over the text height) and taper (how much higher one end of the text is than the other).
+    chord, over the text height) and taper (how much higher one end of the text is than the other). The tilt
+    of a text that is hardly longer than high is hard to tell and does little harm: it counts in proportion to
+    the length.
 
     Args:
         points: (n, K, 2), control points without margin, normalised.
         sizes: (n, 2), height and width of the images, pixels.
         tilt_limit: radians. sag_limit: text heights. taper_limit: relative.
+        shortest: text heights; from this length on the tilt counts in full. 0: always.
     Returns:
         (n,), in [0, 1].
     """
     middle = _midline_pixels(points, sizes)
-    height, _ = height_and_length(points, sizes)
+    height, length = height_and_length(points, sizes)
     chord = middle[:, -1] - middle[:, 0]
     offset = middle - middle[:, :1]
     across = (chord[:, None, 0] * offset[:, :, 1] - chord[:, None, 1] * offset[:, :, 0]).abs()
-    chord_length = (chord * chord).sum(dim=1).sqrt().clamp(min=_TINY)
+    chord_length = _norm(chord).clamp(min=_TINY)
     sag = across.amax(dim=1) / (chord_length * height.clamp(min=_TINY))
     # |dy| / (|chord| + dx) is tan(angle / 2); for a chord that runs straight back it would be 0 / 0.
     rise = chord[:, 1].abs() + (-chord[:, 0]).clamp(min=0)
     tilt = rise / (chord_length + chord[:, 0]).clamp(min=_TINY) / math.tan(tilt_limit / 2)
-    ends = _vertical(points, sizes)[:, :: points.shape[1] // 2 - 1]
-    heights = (ends * ends).sum(dim=2).sqrt().clamp(min=_TINY)
+    heights = _norm(_vertical(points, sizes)[:, :: points.shape[1] // 2 - 1]).clamp(min=_TINY)
+    if shortest:
+        tilt = tilt * (length / (shortest * height.clamp(min=_TINY))).clamp(max=1)
     taper = heights.amax(dim=1) / heights.amin(dim=1) - 1
     ratio = torch.maximum(torch.maximum(tilt, sag / sag_limit), taper / taper_limit)
     return ratio / (1 + ratio)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Lengths of vectors, which lie along the last axis."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return lengths
 
 
 def _midline_pixels(points: Tensor, sizes: Tensor) -> Tensor:
@@ -143,5 +168,5 @@ def height_and_length(points: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     vertical = _vertical(points, sizes)
     steps = _midline_pixels(points, sizes)
     steps = steps[:, 1:] - steps[:, :-1]
-    height = (vertical * vertical).sum(dim=2).sqrt().mean(dim=1)
-    return height, (steps * steps).sum(dim=2).sqrt().sum(dim=1)
+    height = _norm(vertical).mean(dim=1)
+    return height, _norm(steps).sum(dim=1)

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _TINY = 1e-6
+_SMALLEST = 0.3
+"""Of the mean height: where a text is lower still, an error counts no more."""
 
 
 def _pixels(points: Tensor, sizes: Tensor) -> Tensor:
@@ -21,10 +23,12 @@ def _heights(truth: Tensor) -> Tensor:
 
 
 def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: float, beta: float) -> Tensor:
-    """Robust distance of control points, split across and along the line.
+    """Robust distance of control points, split across and along the line, in heights of the text there.
 
-    An error across the line cuts letters off at the top; an error along it only stretches them, except at the
-    ends, where it cuts whole letters: the end points count in full in both directions.
+    In perspective one end of a word may be a quarter as high as the other, and its letters need as much care:
+    each distance is over the height at its own point. An error across the line cuts letters off at the top;
+    an error along it only stretches them, except at the ends, where it cuts whole letters: the end points
+    count in full in both directions.
 
     Args:
         points, truth: (n, K, 2), normalised.
@@ -35,8 +39,10 @@ def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: fl
         scalar.
     """
     target = _pixels(truth, sizes)
-    error = (_pixels(points, sizes) - target) / _heights(target)
     half = truth.shape[1] // 2
+    own = torch.linalg.vector_norm(target[:, half:] - target[:, :half], dim=2, keepdim=True)
+    heights = torch.maximum(own, _SMALLEST * _heights(target)).repeat(1, 2, 1)
+    error = (_pixels(points, sizes) - target) / heights
     middle = (target[:, :half] + target[:, half:]) / 2
     reach = 2 if half > 2 else 1
     tangent = middle[:, reach:] - middle[:, :-reach]

@@ -84,6 +84,7 @@ class TextRectifier(nn.Module):
             tilt_limit=math.radians(gate["tilt_degrees"]),
             sag_limit=gate["sag"],
             taper_limit=gate["taper"],
+            shortest=gate.get("length", 0.0),
         )
         return Localised(theta, score, points)
 

@@ -85,7 +85,7 @@ def squeeze(factor: float, slant: float = 0.0) -> NDArray[np.float64]:
 def random_bend(rng: Generator, length: float) -> Bend:
     """A bend from the training distribution for a text of this length."""
     kind = rng.choice(
-        ["arc", "wave", "flag", "snake", "envelope", "cylinder"], p=[0.46, 0.19, 0.07, 0.06, 0.12, 0.1]
+        ["arc", "wave", "flag", "snake", "envelope", "cylinder"], p=[0.41, 0.25, 0.07, 0.06, 0.11, 0.1]
     )
     sign = float(rng.choice([-1.0, 1.0]))
     widest = length / 0.75  # beyond, the inner edge of an arc nears its centre

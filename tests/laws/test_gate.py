@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stn_deploy.artifact.spec import GATE
 from stn_deploy.geometry import (
     measure_text_lines,
     normalised_from_pixels,
@@ -29,6 +30,7 @@ from tests.tolerances import POINT
 
 SIZE = (83, 250)
 TILT = TILT_LIMIT
+SHORTEST = GATE["length"]
 
 
 def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float:
@@ -48,6 +50,18 @@ def arc_of_sag(sag: float, height: float = 20.0) -> NDArray[np.float64]:
 def test_it_is_one_half_at_the_limit_of_the_tilt(tilt: float) -> None:
     points = box_points(20, width=120, height=20, centre=(120, 40), tilt=tilt)
     assert abs(score_of(points) - 0.5) < 10 * POINT
+
+
+@pytest.mark.parametrize("length", [0.3, 0.9, SHORTEST])
+def test_shorter_text_needs_more_tilt(length: float) -> None:
+    """Half the length, twice the tangent of half the angle."""
+    tilt = 2 * np.arctan(np.tan(TILT / 2) * SHORTEST / length)
+    points = box_points(20, width=length * 20, height=20, centre=(120, 40), tilt=tilt)
+    assert abs(score_of(points) - 0.5) < 10 * POINT
+    theta = torch.from_numpy(normalised_from_pixels(points, SIZE)).float()[None]
+    in_full = float(gate_score(theta, torch.tensor([SIZE], dtype=torch.float32), shortest=0.0))
+    ratio = SHORTEST / length
+    assert abs(in_full - ratio / (1 + ratio)) < 10 * POINT
 
 
 @pytest.mark.parametrize("mirrored", [False, True], ids=["up", "down"])
@@ -104,7 +118,12 @@ def test_it_agrees_with_the_measures_of_geometry() -> None:
     forward = tilt < np.pi / 2
     assert forward.mean() > 0.5  # beyond a right angle only the order matters, and everything is near 1
     with np.errstate(invalid="ignore"):
-        ratios = [np.tan(tilt / 2) / np.tan(TILT_LIMIT / 2), measures.sag / SAG_LIMIT, taper / TAPER_LIMIT]
+        counted = np.minimum(measures.length / measures.height / SHORTEST, 1)
+        ratios = [
+            np.tan(tilt / 2) / np.tan(TILT_LIMIT / 2) * counted,
+            measures.sag / SAG_LIMIT,
+            taper / TAPER_LIMIT,
+        ]
         ratio = np.max(ratios, axis=0)
         expected = np.where(np.isfinite(ratio), ratio / (1 + ratio), 1.0)
     assert {int(which) for which in np.argmax(ratios, axis=0)} == {0, 1, 2}

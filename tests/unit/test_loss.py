@@ -72,6 +72,30 @@ def test_it_is_measured_in_text_heights_not_in_pixels() -> None:
     assert abs(float(twice) - loss(points, truth)) < 1e-6
 
 
+def tapered(right_over_left: float) -> np.ndarray:
+    """The straight line with its right end lower, the heights between in proportion."""
+    points = line()
+    factors = np.linspace(1, right_over_left, COUNT // 2)
+    points[:, 1] = 30 + (points[:, 1] - 30) * np.tile(factors, 2)
+    return points
+
+
+def test_an_error_counts_in_heights_of_the_text_at_its_point() -> None:
+    """The same part of the height costs the same at the high and at the low end of a word in perspective."""
+    truth = tapered(0.4)
+    high, low = moved(truth, 0, 0, 0.2 * HEIGHT), moved(truth, 4, 0, 0.2 * 0.4 * HEIGHT)
+    assert abs(loss(high, truth) - loss(low, truth)) < 1e-5
+    assert loss(moved(truth, 4, 0, 0.2 * HEIGHT), truth) > 1.5 * loss(high, truth)
+
+
+def test_where_a_text_runs_out_an_error_does_not_count_without_bound() -> None:
+    """Below 0.3 of the mean height it is taken as that high."""
+    truth = tapered(0.0)
+    mean = HEIGHT / 2
+    by_hand = (1.0 - 0.1 / 2) / COUNT
+    assert abs(loss(moved(truth, 4, 0, 0.3 * mean), truth) - by_hand) < 1e-5
+
+
 def test_pictures_of_a_batch_count_alike() -> None:
     truth, points = line(), moved(line(), 2, 5, 5)
     both = point_loss(

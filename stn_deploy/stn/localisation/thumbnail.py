@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -76,8 +77,9 @@ class ThumbnailLocalisation(nn.Module):
         # Contrast carries no geometry: each thumbnail is brought to mean 0 and spread 1.
         mean = thumbnails.mean(dim=(1, 2, 3), keepdim=True)
         centred = thumbnails - mean
-        spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        features = self.features(centred / (spread + 4.0))
+        length = torch.linalg.vector_norm(centred, dim=(1, 2, 3), keepdim=True)
+        spread = length / math.sqrt(math.prod(thumbnails.shape[1:]))
+        features = self.features(centred * (1 / (spread + 4.0)))
         reduced = torch.relu(self.reduce(features))
         aspect = torch.log(sizes[:, 1:] / sizes[:, :1])
         combined = torch.relu(self.combine(torch.cat([reduced, aspect.to(reduced.dtype)], dim=1)))
