@@ -47,6 +47,7 @@ SMALL = Recipe(
     channels=(8, 8, 8, 8),
     dense=16,
     average=0.9,
+    average_epochs=2,
 )
 """Sixteen steps, eight in an epoch."""
 SHARED = replace(SMALL, rendered=512, real=512, batch=64)

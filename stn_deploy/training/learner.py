@@ -12,12 +12,12 @@ from torch import Tensor
 from stn_deploy.errors import TrainingError
 from stn_deploy.training.batch import Batch
 from stn_deploy.training.distributed import Team
-from stn_deploy.training.moving_average import MovingAverage
+from stn_deploy.training.moving_average import EpochMean, MovingAverage
 from stn_deploy.training.objective import Objective
 from stn_deploy.training.precision import Precision
 from stn_deploy.training.recipe import Recipe
 
-_OBJECTIVE, _AVERAGE, _OPTIMISER = "objective.", "average.", "optimiser."
+_OBJECTIVE, _AVERAGE, _KEPT, _OPTIMISER = "objective.", "average.", "kept.", "optimiser."
 
 
 class Learner:
@@ -26,6 +26,7 @@ class Learner:
     Attributes:
         objective: whose weights are trained.
         average: of the rectifier's weights.
+        kept: the mean of that average over the last epochs, which is what comes out.
         step: number of steps done.
         steps: of the whole training.
     """
@@ -35,6 +36,7 @@ class Learner:
         self.recipe = recipe
         self.step, self.steps = 0, steps
         self.average = MovingAverage(self.objective.rectifier, recipe.average)
+        self.kept = EpochMean(self.objective.rectifier, recipe.average_epochs)
         self._shared = team.share(self.objective)
         self._precision = Precision(team.device)
         self._optimiser = torch.optim.AdamW(self.objective.parameters(), weight_decay=recipe.weight_decay)
@@ -69,6 +71,11 @@ class Learner:
         self.step += 1
         return {"loss": loss.detach(), **{f"loss_{name}": term.detach() for name, term in terms.items()}}
 
+    def close_epoch(self) -> None:
+        """Take the average after the last step of an epoch into what is kept."""
+        epochs = self.recipe.epochs
+        self.kept.update(self.average.rectifier, left=epochs - self.step * epochs // self.steps)
+
     def _check(self, loss: Tensor, norm: Tensor) -> None:
         found = {"loss": loss.item()}
         if not self._precision.scales:  # where gradients are scaled, the scaler leaves such a step out
@@ -86,6 +93,7 @@ class Learner:
         return {
             **{_OBJECTIVE + name: value for name, value in self.objective.state_dict().items()},
             **{_AVERAGE + name: value for name, value in self.average.rectifier.state_dict().items()},
+            **{_KEPT + name: value for name, value in self.kept.rectifier.state_dict().items()},
             **{
                 f"{_OPTIMISER}{index}.{name}": value
                 for index, values in optimiser.items()
@@ -98,6 +106,7 @@ class Learner:
         return {
             "step": self.step,
             "averaged": self.average.count,
+            "kept": self.kept.count,
             "scaler": self._precision.scaler.state_dict(),
         }
 
@@ -109,13 +118,16 @@ class Learner:
         """
         self.objective.load_state_dict(_below(_OBJECTIVE, tensors))
         self.average.rectifier.load_state_dict(_below(_AVERAGE, tensors))
+        self.kept.rectifier.load_state_dict(_below(_KEPT, tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(_OPTIMISER, tensors).items():
             index, _, part = name.partition(".")
             state.setdefault(int(index), {})[part] = value
         groups = self._optimiser.state_dict()["param_groups"]
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.average.count = counts["step"], counts["averaged"]
+        self.step, self.average.count, self.kept.count = (
+            counts[name] for name in ("step", "averaged", "kept")
+        )
         self._precision.scaler.load_state_dict(counts["scaler"])
 
 

@@ -218,13 +218,14 @@ class _Run:
                     self._tell(values["loss"].item(), clock, journal)
                     if learner.step % self.recipe.checkpoint_steps == 0 and learner.step % per_epoch:
                         self._save(totals, seconds=clock.seconds)
+                learner.close_epoch()
                 self._close_epoch(epoch + 1, totals.means(), clock, validation, journal)
                 totals, skip = Totals({}, self.team), 0
                 self._save(totals, seconds=clock.seconds)
 
     def finish(self) -> TrainingResult:
         """What came out; the rendered pictures are no longer needed."""
-        kept = self.learner.average.rectifier.cpu()
+        kept = self.learner.kept.rectifier.cpu()
         # The statistics of batch norm are each process's own.
         kept.load_state_dict(self.team.decide(kept.state_dict))
         if self.team.leads:
@@ -257,7 +258,7 @@ class _Run:
             return
         pace = {"images_per_second": round(clock.images_per_second, 1), "seconds": round(clock.seconds, 1)}
         learner, device = self.learner, self.team.device
-        rectifier = learner.average.rectifier
+        rectifier = learner.kept.rectifier
         errors = validation.measure(rectifier, device)
         save_checkpoint(rectifier, self.folder.checkpoint)
         values = {**means, **errors, "learning_rate": learner.learning_rate(learner.step - 1), **pace}

@@ -1,4 +1,4 @@
-"""The moving average of the weights, which is what a training keeps."""
+"""Averages of the weights: over the last steps, and of those over the last epochs, which a training keeps."""
 
 from __future__ import annotations
 
@@ -33,3 +33,31 @@ class MovingAverage:
             else:
                 average.copy_(current[name])
         self.count += 1
+
+
+class EpochMean:
+    """Mean of what a rectifier was after each of the last epochs; before these, what it was after the latest.
+
+    A training that goes on learns its few real words by heart, in another way each epoch: the mean of the
+    weights forgets more of that than any of them.
+
+    Attributes:
+        rectifier: has the mean weights, in evaluation mode.
+        count: epochs that are in the mean.
+    """
+
+    def __init__(self, rectifier: TextRectifier, epochs: int) -> None:
+        self.rectifier = copy.deepcopy(rectifier).requires_grad_(False).eval()
+        self.epochs = epochs
+        self.count = 0
+
+    @torch.no_grad()
+    def update(self, rectifier: TextRectifier, *, left: int) -> None:
+        """Take in the weights after an epoch. left: epochs that follow it."""
+        self.count = self.count + 1 if left < self.epochs else 0
+        current = rectifier.state_dict()
+        for name, mean in self.rectifier.state_dict().items():
+            if mean.is_floating_point() and self.count > 1:
+                mean.lerp_(current[name], 1 / self.count)
+            else:
+                mean.copy_(current[name])

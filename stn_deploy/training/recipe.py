@@ -86,8 +86,8 @@ class Recipe:
     batch_real: real crops beside them.
     learning_rate: peak of a linear warm-up (warm_up steps) and a cosine. decay: part of the cosine's fall
     that the training goes through; 1 ends at a learning rate of 0. weight_decay: of AdamW.
-    clip: longest gradient. average: decay of the moving average of the weights. average_epochs: what is kept is
-    the mean of the moving averages after each of so many last epochs.
+    clip: longest gradient. average: decay of the moving average of the weights. average_epochs: what is kept
+    is the mean of the moving averages after each of so many last epochs.
     real_texture: part of the rendered words that show the pixels of real ones.
     along_weight, beta: of the distance between control points, see `stn_deploy.training.loss.point_loss`; its
     weight is 1, that of the other terms of the loss `stn_deploy.training.objective.Objective` explains.

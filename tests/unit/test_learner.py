@@ -13,7 +13,7 @@ from stn_deploy.training.clock import Clock
 from stn_deploy.training.distributed import Team
 from stn_deploy.training.feed import steps_per_epoch
 from stn_deploy.training.learner import Learner
-from stn_deploy.training.moving_average import MovingAverage
+from stn_deploy.training.moving_average import EpochMean, MovingAverage
 from stn_deploy.training.objective import Objective
 from stn_deploy.training.pool import chunks_of
 from stn_deploy.training.totals import Totals
@@ -50,6 +50,19 @@ def test_the_moving_average_of_equal_weights_is_those_weights_and_of_others_betw
     assert torch.allclose(weight, first + 0.75 * (second - first))  # the third step keeps 3 / 12
     assert average.count == 3
     assert not average.rectifier.training
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 9])
+def test_what_is_kept_is_the_mean_after_the_last_epochs(rectifier: TextRectifier, epochs: int) -> None:
+    kept, seen = EpochMean(rectifier, epochs), []
+    for left in reversed(range(5)):
+        other = TextRectifier(rectifier.spec)
+        kept.update(other, left=left)
+        seen.append(other.state_dict()["network.reduce.weight"])
+        shown = seen[4 - left :] if left >= epochs else seen[-min(epochs - left, len(seen)) :]
+        mean = kept.rectifier.state_dict()["network.reduce.weight"]
+        assert torch.allclose(mean, torch.stack(shown).mean(dim=0), atol=1e-6)
+    assert kept.count == min(epochs, 5)
 
 
 def test_totals_go_on_from_their_sums() -> None:
