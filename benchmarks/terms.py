@@ -33,7 +33,7 @@ BASE = Recipe(
     batch_real=144,
     learning_rate=3e-3,
 )
-STEPS = 1400
+STEPS = 1000
 TEXTS: dict[str, Any] = {"texts": 16_384, "batch_texts": 72}
 VARIANTS: dict[str, dict[str, Any]] = {
     "points alone": {},
@@ -41,7 +41,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bending, 0.1": {"bending_weight": 0.1},
     "foldover, 1": {"foldover_weight": 1.0},
     "consistency, 0.3": {"consistency_weight": 0.3, **TEXTS},
-    "recognition, 0.02": {"recognition_weight": 0.02, **TEXTS},
     "recognition, 0.1": {"recognition_weight": 0.1, **TEXTS},
     "a fourth real, 72 of 288": {"batch": 216, "batch_real": 72},
     "small": dict(MODELS["small"]),

@@ -63,7 +63,7 @@ def test_model_and_seed_replace_those_of_the_recipe() -> None:
         ("texts", -1, "a whole number, at least 0"),
         ("batch_texts", 1.5, "a whole number, at least 0"),
         ("average", 1.0, "at least 0, below 1"),
-        ("average_epochs", 0, "at least 1"),
+        ("average_epochs", 0, "a whole number, at least 1"),
         ("control_points", 7, "an even number, 4 to 512"),
         ("thumbnail_size", (32,), "(height, width), whole pixels"),
         ("thumbnail_size", "32x64", "(height, width), whole pixels"),
