@@ -57,7 +57,7 @@ bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 picture: $(TEST_STAMP)  ## redraw the pictures of the README and of docs/
-	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg perspective.jpg tilted.jpg straight_1.jpg) \
+	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg flag.jpg perspective.jpg tilted.jpg straight_1.jpg) \
 	  -o build/picture --sheet --read tesseract
 	@mkdir -p docs/images && $(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/before_after.jpg", \
 	  cv2.imread("build/picture/sheet.png"), [cv2.IMWRITE_JPEG_QUALITY, 88])'
