@@ -36,9 +36,10 @@ from stn_deploy.training.validation import hold_out
 MARGINS = (0.1, 0.15, 0.2)
 LIMITS = {
     "tilt_degrees": (3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 13.0),
-    "sag": (0.07, 0.1, 0.13, 0.17, 0.22),
+    "sag": (0.07, 0.1, 0.15, 0.22),
     "taper": (0.15, 0.22, 0.3, 0.4),
-    "length": (0.0, 1.0, 1.5, 2.0, 2.5, 3.0),
+    "short": (0.01, 1.0, 1.5, 2.0, 3.0),
+    "long": (3.0, 5.0, 8.0, np.inf),
 }
 FOLDS = 5
 LARGE = 40.0
@@ -132,7 +133,7 @@ def compared(readings: Readings, measures: Measures) -> dict[str, Any]:
     names = tuple(GATE)
     limits = np.array(list(itertools.product(*(LIMITS[name] for name in names))))
     gates = np.array([over(dict(zip(names, each, strict=True)), measures) for each in limits])
-    without_length = limits[:, names.index("length")] == 0
+    by_shape = (limits[:, names.index("short")] < 0.1) & np.isinf(limits[:, names.index("long")])
     folds = np.random.default_rng(0).integers(FOLDS, size=len(readings.sets))
 
     def chosen(allowed: NDArray[np.bool_], among: NDArray[np.bool_]) -> int:
@@ -155,13 +156,15 @@ def compared(readings: Readings, measures: Measures) -> dict[str, Any]:
         "gates": {
             "always": readings.gained(every_crop),
             "as shipped": GATE | readings.gained(over(GATE, measures)),
-            "as shipped, but for the length": readings.gained(over(GATE | {"length": 0.0}, measures)),
+            "as shipped, but for the length": readings.gained(
+                over(GATE | {"short": 0.01, "long": np.inf}, measures)
+            ),
             "as shipped, and all large text": readings.gained(
                 over(GATE, measures) | (measures["height_pixels"] >= LARGE)
             ),
             "best": dict(zip(names, limits[best].tolist(), strict=True)) | readings.gained(gates[best]),
             "cross-validated limits": cross_validated(every),
-            "cross-validated limits, but for the length": cross_validated(without_length),
+            "cross-validated limits, but for the length": cross_validated(by_shape),
             "cross-validated logistic regression": readings.gained(learnt(readings, measures, folds)),
         },
     }
@@ -169,11 +172,12 @@ def compared(readings: Readings, measures: Measures) -> dict[str, Any]:
 
 def over(limits: Mapping[str, float], measures: Measures) -> NDArray[np.bool_]:
     """Which crops reach any limit; see `stn_deploy.training.gate.gate_score`."""
-    counted = np.minimum(measures["length"] / max(limits["length"], 1e-6), 1)
-    tilt = np.tan(np.radians(measures["tilt_degrees"] / 2)) * counted
+    length = measures["length"]
+    tilt = np.tan(np.radians(measures["tilt_degrees"] / 2)) * np.minimum(length / limits["short"], 1)
+    sag = measures["sag"] / np.maximum(length / limits["long"], 1)
     return (
         (tilt >= np.tan(np.radians(limits["tilt_degrees"] / 2)))
-        | (measures["sag"] >= limits["sag"])
+        | (sag >= limits["sag"])
         | (measures["taper"] >= limits["taper"])
     )
 
@@ -292,7 +296,7 @@ def shapes(crops: list[Crop]) -> Measures:
     # theta has the margin in it: the text itself is lower, so its sag is more of it.
     margin = Rectifier().spec.margin
     height = np.array([each.height for each in lines]) / (1 + 2 * margin)
-    length = np.array([each.length for each in lines]) - 2 * margin * height
+    length = np.maximum(np.array([each.length for each in lines]) - 2 * margin * height, 0.2 * height)
     sizes = np.array([each.source_size for each in found])
     return {
         "tilt_degrees": np.array([abs(np.degrees(each.tilt)) for each in lines]),

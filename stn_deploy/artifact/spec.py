@@ -14,9 +14,9 @@ from stn_deploy.errors import ArtifactError
 FORMAT_VERSION = 1
 METADATA_KEY = "stn_deploy.spec"
 
-GATE = {"tilt_degrees": 4.0, "sag": 0.1, "taper": 0.3, "length": 1.5}
-"""Where the score is one half; text shorter than the length needs more tilt. Chosen on held-out crops of the
-training data, by words gained against words lost with PP-OCRv6, PP-OCRv4 and Tesseract
+GATE = {"tilt_degrees": 4.0, "sag": 0.1, "taper": 0.3, "short": 1.5, "long": 5.0}
+"""Where the score is one half; text that is short needs more tilt, text that is long more sag. Chosen on
+held-out crops of the training data, by words gained against words lost with PP-OCRv6, PP-OCRv4 and Tesseract
 (``benchmarks/gate.py``)."""
 
 
@@ -33,7 +33,9 @@ def _size(value: object) -> bool:
 
 
 def _gate(value: object) -> bool:
-    if not isinstance(value, Mapping) or {*value, "length"} != set(GATE):  # files of before have no length
+    if not isinstance(value, Mapping) or {*value, "short", "long"} != set(
+        GATE
+    ):  # files of before have neither
         return False
     return all(_number(limit) and limit > 0 for limit in value.values()) and value["tilt_degrees"] < 180
 
@@ -72,8 +74,8 @@ class RectifierSpec:
     margin: space around the text in the output, text heights.
     threshold: of the score in [0, 1]; below it a crop is left as it is.
     gate: limits of the measures that the score is made of: tilt of the text in degrees, sag in text heights,
-        taper as the relative difference in height between its ends; and the length in text heights below
-        which the limit of the tilt grows (may be missing: it never does).
+        taper as the relative difference in height between its ends; and the lengths in text heights below
+        which the limit of the tilt grows, and above which that of the sag (either may be missing: never).
     mean, std: the full graph returns (pixel - mean) / std.
     channel_order: of input and output.
     localisation: settings of the localisation network, enough to build it again.

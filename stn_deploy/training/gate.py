@@ -110,7 +110,8 @@ def gate_score(
     tilt_limit: float = TILT_LIMIT,
     sag_limit: float = SAG_LIMIT,
     taper_limit: float = TAPER_LIMIT,
-    shortest: float = GATE["length"],
+    short: float = GATE["short"],
+    long: float = GATE["long"],
 ) -> Tensor:
     """Whether rectification helps, from the geometry of the text line: 0.5 at the limit of any measure.
 
@@ -118,13 +119,14 @@ def gate_score(
     chord's angle; half, so that it grows up to upside down), sag (largest distance of the midline from its
     chord, over the text height) and taper (how much higher one end of the text is than the other). The tilt
     of a text that is hardly longer than high is hard to tell and does little harm: it counts in proportion to
-    the length.
+    the length. The sag of a long one counts in inverse proportion, as an angle would.
 
     Args:
         points: (n, K, 2), control points without margin, normalised.
         sizes: (n, 2), height and width of the images, pixels.
         tilt_limit: radians. sag_limit: text heights. taper_limit: relative.
-        shortest: text heights; from this length on the tilt counts in full. 0: always.
+        short: text heights; from this length on the tilt counts in full. 0: always.
+        long: text heights; up to this length the sag counts in full. Infinity: always.
     Returns:
         (n,), in [0, 1].
     """
@@ -139,8 +141,11 @@ def gate_score(
     rise = chord[:, 1].abs() + (-chord[:, 0]).clamp(min=0)
     tilt = rise / (chord_length + chord[:, 0]).clamp(min=_TINY) / math.tan(tilt_limit / 2)
     heights = _norm(_vertical(points, sizes)[:, :: points.shape[1] // 2 - 1]).clamp(min=_TINY)
-    if shortest:
-        tilt = tilt * (length / (shortest * height.clamp(min=_TINY))).clamp(max=1)
+    relative = length / height.clamp(min=_TINY)
+    if short:
+        tilt = tilt * (relative / short).clamp(max=1)
+    if math.isfinite(long):
+        sag = sag / (relative / long).clamp(min=1)
     taper = heights.amax(dim=1) / heights.amin(dim=1) - 1
     ratio = torch.maximum(torch.maximum(tilt, sag / sag_limit), taper / taper_limit)
     return ratio / (1 + ratio)

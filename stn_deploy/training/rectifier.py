@@ -84,7 +84,8 @@ class TextRectifier(nn.Module):
             tilt_limit=math.radians(gate["tilt_degrees"]),
             sag_limit=gate["sag"],
             taper_limit=gate["taper"],
-            shortest=gate.get("length", 0.0),
+            short=gate.get("short", 0.0),
+            long=gate.get("long", math.inf),
         )
         return Localised(theta, score, points)
 

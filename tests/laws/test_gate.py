@@ -30,7 +30,7 @@ from tests.tolerances import POINT
 
 SIZE = (83, 250)
 TILT = TILT_LIMIT
-SHORTEST = GATE["length"]
+SHORT, LONG = GATE["short"], GATE["long"]
 
 
 def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float:
@@ -39,9 +39,8 @@ def score_of(points: NDArray[np.float64], size: tuple[int, int] = SIZE) -> float
     return float(gate_score(theta, torch.tensor([size], dtype=torch.float32)))
 
 
-def arc_of_sag(sag: float, height: float = 20.0) -> NDArray[np.float64]:
+def arc_of_sag(sag: float, height: float = 20.0, angle: float = 0.9) -> NDArray[np.float64]:
     """A line of 22 points on a circle whose middle lies ``sag`` text heights above its chord."""
-    angle = 0.9
     radius = sag * height / (1 - np.cos(angle / 2))
     return arc_points(22, radius=radius, angle=angle, height=height, centre=(120, 40))
 
@@ -52,15 +51,15 @@ def test_it_is_one_half_at_the_limit_of_the_tilt(tilt: float) -> None:
     assert abs(score_of(points) - 0.5) < 10 * POINT
 
 
-@pytest.mark.parametrize("length", [0.3, 0.9, SHORTEST])
+@pytest.mark.parametrize("length", [0.3, 0.9, SHORT])
 def test_shorter_text_needs_more_tilt(length: float) -> None:
     """Half the length, twice the tangent of half the angle."""
-    tilt = 2 * np.arctan(np.tan(TILT / 2) * SHORTEST / length)
+    tilt = 2 * np.arctan(np.tan(TILT / 2) * SHORT / length)
     points = box_points(20, width=length * 20, height=20, centre=(120, 40), tilt=tilt)
     assert abs(score_of(points) - 0.5) < 10 * POINT
     theta = torch.from_numpy(normalised_from_pixels(points, SIZE)).float()[None]
-    in_full = float(gate_score(theta, torch.tensor([SIZE], dtype=torch.float32), shortest=0.0))
-    ratio = SHORTEST / length
+    in_full = float(gate_score(theta, torch.tensor([SIZE], dtype=torch.float32), short=0.0))
+    ratio = SHORT / length
     assert abs(in_full - ratio / (1 + ratio)) < 10 * POINT
 
 
@@ -78,6 +77,15 @@ def test_it_is_one_half_where_one_end_is_higher_by_the_limit_of_the_taper(mirror
     if mirrored:
         points = (points * [-1, 1] + [190, 0]).reshape(2, 10, 2)[:, ::-1].reshape(20, 2)
     assert abs(score_of(points) - 0.5) < 10 * POINT
+
+
+def test_of_long_text_the_opening_of_an_arc_decides() -> None:
+    """Twice the length and twice the sag, the same angle: the same score; up to the limit the sag alone."""
+    angle = 8 * SAG_LIMIT / LONG  # of the arc that is just so long where its sag is at the limit, nearly
+    scores = [score_of(arc_of_sag(factor * SAG_LIMIT, 4.0, angle)) for factor in (0.5, 1.05, 2.0, 4.0)]
+    assert abs(scores[0] - 1 / 3) < 1e-3
+    assert max(scores[1:]) - min(scores[1:]) < 1e-4
+    assert abs(scores[1] - 0.5) < 0.01
 
 
 def test_the_largest_measure_decides() -> None:
@@ -118,10 +126,10 @@ def test_it_agrees_with_the_measures_of_geometry() -> None:
     forward = tilt < np.pi / 2
     assert forward.mean() > 0.5  # beyond a right angle only the order matters, and everything is near 1
     with np.errstate(invalid="ignore"):
-        counted = np.minimum(measures.length / measures.height / SHORTEST, 1)
+        length = measures.length / measures.height
         ratios = [
-            np.tan(tilt / 2) / np.tan(TILT_LIMIT / 2) * counted,
-            measures.sag / SAG_LIMIT,
+            np.tan(tilt / 2) / np.tan(TILT_LIMIT / 2) * np.minimum(length / SHORT, 1),
+            measures.sag / SAG_LIMIT / np.maximum(length / LONG, 1),
             taper / TAPER_LIMIT,
         ]
         ratio = np.max(ratios, axis=0)

@@ -23,7 +23,7 @@ SPEC = RectifierSpec(
     localisation={"channels": [8, 16], "dense": 5},
     recipe={"name": "x", "seed": 3},
     digest="abc",
-    gate={"tilt_degrees": 7.5, "sag": 0.2, "taper": 0.3, "length": 2.0},
+    gate={"tilt_degrees": 7.5, "sag": 0.2, "taper": 0.3, "short": 2.0, "long": 6.0},
 )
 
 
@@ -50,8 +50,8 @@ def test_fields_of_a_later_writer_are_ignored_in_the_same_format() -> None:
     assert RectifierSpec.from_json(json.dumps(values)) == SPEC
 
 
-def test_a_gate_from_before_the_length_was_one_of_its_limits_is_read() -> None:
-    former = {name: limit for name, limit in SPEC.gate.items() if name != "length"}
+def test_a_gate_from_before_it_looked_at_the_length_is_read() -> None:
+    former = {name: limit for name, limit in SPEC.gate.items() if name not in ("short", "long")}
     values = {**json.loads(SPEC.to_json()), "gate": former}
     assert RectifierSpec.from_json(json.dumps(values)) == dataclasses.replace(SPEC, gate=former)
 
