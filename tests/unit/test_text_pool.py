@@ -15,11 +15,15 @@ from stn_deploy.training.fonts import FALLBACK
 from stn_deploy.training.pool import CHUNK, PoolSettings, build_pools
 from stn_deploy.training.pool_store import PoolStore
 from stn_deploy.training.recogniser import ALPHABET, LONGEST
+from stn_deploy.training.scene import LARGEST
 from stn_deploy.training.text_pool import PICTURE_SIZE, TextPool, readable
 from tests.pictures import noise, smooth
 
 SETTINGS = PoolSettings(thumbnail_size=(8, 24), control_points=6, seed=3)
-TEXTS = [TextWord(image=smooth(23 + index, 71, seed=index), text=f"Word{index}") for index in range(3)]
+TEXTS = [
+    TextWord(image=smooth(23 + index, LARGEST // 20, seed=index), text=f"Word{index}") for index in range(3)
+]
+"""Larger than any rendered crop, so that their sizes tell them apart."""
 
 
 @pytest.fixture(autouse=True)
