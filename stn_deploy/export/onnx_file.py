@@ -11,11 +11,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from stn_deploy.artifact import METADATA_KEY, SIZES, THUMBNAILS, RectifierSpec, seal, wire
-from stn_deploy.data import write_whole
-from stn_deploy.errors import OutputError
+from stn_deploy.artifact import SIZES, THUMBNAILS, RectifierSpec
 from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.export.node import OPSET, theta_grid_sample_function
+from stn_deploy.export.passes.rewrite import write_artifact
 from stn_deploy.geometry.convention import Size
 from stn_deploy.training.rectifier import TextRectifier
 
@@ -44,15 +43,7 @@ def export_rectifier(
     model.producer_name, model.producer_version = "stn-deploy", ""
     model.doc_string = "Straightens text; see metadata stn_deploy.spec."
     del model.metadata_props[:]
-    data = model.SerializeToString(deterministic=True)
-    spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
-    data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
-    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return spec
+    return write_artifact(model, spec, path)
 
 
 def _trace(graph: RectifierGraph) -> onnx.ModelProto:

@@ -1,0 +1,53 @@
+"""Apply passes to a file: opened with its checks, signed anew, written whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from stn_deploy.artifact import METADATA_KEY, RectifierSpec, read_artifact, seal, wire
+from stn_deploy.data import write_whole
+from stn_deploy.errors import OutputError
+
+Pass = Callable[[ModelProto], ModelProto]
+
+
+def rewrite(source: Path, target: Path, *passes: Pass) -> RectifierSpec:
+    """Write a changed copy of an exported rectifier; the same file and passes give the same bytes.
+
+    Args:
+        source: an exported .onnx file. target: of the copy; complete or absent, never half.
+        passes: applied in this order.
+    Returns:
+        the spec in the copy: that of the source, with its own digest.
+    Raises:
+        ArtifactError: the source is not an exported rectifier, or a pass does not fit it.
+        OutputError: the copy cannot be written.
+    """
+    data, spec = read_artifact(source)
+    model = onnx.load_from_string(data)
+    del model.metadata_props[:]
+    for change in passes:
+        model = change(model)
+    return write_artifact(model, spec, target)
+
+
+def write_artifact(model: ModelProto, spec: RectifierSpec, path: Path) -> RectifierSpec:
+    """Sign, check and write a model without metadata; the spec in the file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    data = model.SerializeToString(deterministic=True)
+    spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
+    data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return spec
