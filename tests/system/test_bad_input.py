@@ -188,6 +188,10 @@ def test_training_and_export_refuse_bad_arguments(run: Run, tmp_path: Path) -> N
         (["train", "--recipe", "tiny", "-o", "runs", "--data", "absent"], "absent"),
         (["export", "absent.safetensors", "-o", "m.onnx"], "no such file"),
         (["export", "wrong.safetensors", "-o", "m.onnx"], "not a readable safetensors file"),
+        (
+            ["export", "x", "-o", "m.onnx", "--function", "drop"],
+            "expected one of keep, inline, strip, got 'drop'",
+        ),
     ]
     for arguments, message in cases:
         done = run(*arguments)

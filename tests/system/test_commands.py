@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
+from stn_deploy.export import rectifier_from_artifact
 from stn_deploy.runtime import DEFAULT_MODEL
+from stn_deploy.training import save_checkpoint
 from tests.system.conftest import ROOT, SAMPLES, Run
 
 BLOCKER = """
@@ -32,6 +35,20 @@ def test_info_shows_the_spec(run: Run) -> None:
     assert shown["transform"] == "thin_plate_spline"
     assert shown["recipe"]["name"] == "default"
     assert "thumbnail_size" in run("info").stdout
+
+
+@pytest.mark.parametrize(("function", "left"), [("inline", 0), ("strip", 1)])
+def test_export_compares_a_file_whatever_becomes_of_its_function(
+    run: Run, tmp_path: Path, function: str, left: int
+) -> None:
+    save_checkpoint(rectifier_from_artifact(DEFAULT_MODEL), tmp_path / "checkpoint.safetensors")
+    done = run("export", "checkpoint.safetensors", "-o", "changed.onnx", "--function", function)
+    assert done.returncode == 0, done.stderr
+    assert "all within tolerance" in done.stdout
+    model = onnx.load(tmp_path / "changed.onnx")
+    assert not model.functions
+    assert sum(node.domain == "stn_deploy" for node in model.graph.node) == left
+    assert ("only an engine with the plugin" in done.stdout) == (function == "strip")
 
 
 def test_verify_finds_the_shipped_rectifier_equal_on_all_paths(run: Run) -> None:
