@@ -291,10 +291,11 @@ def _right(job: tuple[NDArray[np.uint8], str]) -> list[bool]:
 
 def shapes(crops: list[Crop]) -> Measures:
     """The measures of the gate for the text in each crop, and others that a learnt gate may look at."""
-    found = Rectifier(threshold=0.0)([crop.image for crop in crops])
+    rectifier = Rectifier(threshold=0.0)
+    found = rectifier([crop.image for crop in crops])
     lines = [measure_text_lines(pixels_from_normalised(each.theta, each.source_size)) for each in found]
     # theta has the margin in it: the text itself is lower, so its sag is more of it.
-    margin = Rectifier().spec.margin
+    margin = rectifier.spec.margin
     height = np.array([each.height for each in lines]) / (1 + 2 * margin)
     length = np.maximum(np.array([each.length for each in lines]) - 2 * margin * height, 0.2 * height)
     sizes = np.array([each.source_size for each in found])

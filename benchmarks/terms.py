@@ -11,7 +11,6 @@ import cv2
 import torch
 from _record import arguments, dataset, keep
 
-from stn_deploy.artifact import RectifierSpec
 from stn_deploy.data import open_dataset
 from stn_deploy.training import Recipe, TextWord, load_real_words, load_text_words
 from stn_deploy.training.distributed import Team, join_team
@@ -20,7 +19,7 @@ from stn_deploy.training.learner import Learner
 from stn_deploy.training.objective import Objective
 from stn_deploy.training.pool import PoolSettings, build_pools
 from stn_deploy.training.recipe import MODELS
-from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.rectifier import untrained_rectifier
 from stn_deploy.training.text_pool import readable
 from stn_deploy.training.validation import Validation, hold_out
 
@@ -60,12 +59,7 @@ def main() -> None:
         with open_dataset(dataset(options, f"{name}.zip")) as samples:
             texts += load_text_words(samples)[0]
     training_words, held_out = hold_out(words, base)
-    settings = PoolSettings(
-        thumbnail_size=base.thumbnail_size,
-        control_points=base.control_points,
-        seed=base.seed,
-        real_texture=base.real_texture,
-    )
+    settings = PoolSettings.of(base)
     pools = build_pools(
         settings,
         rendered=base.rendered,
@@ -93,15 +87,8 @@ def main() -> None:
 def short_training(recipe: Recipe, feed: Feed, team: Team) -> dict[str, Any]:
     """The averaged rectifier, images learnt from, and seconds."""
     torch.manual_seed(recipe.seed)
-    rectifier = TextRectifier(
-        RectifierSpec(
-            control_points=recipe.control_points,
-            thumbnail_size=recipe.thumbnail_size,
-            localisation=recipe.network,
-        )
-    )
     steps = min(STEPS, 4 * steps_per_epoch(recipe, team))
-    learner = Learner(Objective(rectifier, recipe), recipe, team, steps=steps)
+    learner = Learner(Objective(untrained_rectifier(recipe), recipe), recipe, team, steps=steps)
     images, started = 0, perf_counter()
     batches = chain.from_iterable(feed.epoch(epoch) for epoch in count())
     for batch in islice(batches, steps):

@@ -33,9 +33,8 @@ def _size(value: object) -> bool:
 
 
 def _gate(value: object) -> bool:
-    if not isinstance(value, Mapping) or {*value, "short", "long"} != set(
-        GATE
-    ):  # files of before have neither
+    lengths = {"short", "long"}  # files of before have neither
+    if not isinstance(value, Mapping) or {*value} | lengths != {*GATE}:
         return False
     return all(_number(limit) and limit > 0 for limit in value.values()) and value["tilt_degrees"] < 180
 

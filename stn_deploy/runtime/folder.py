@@ -123,8 +123,8 @@ def other_images(output: Path, listed: Collection[str], *, inputs: Sequence[Foun
         found = find_images([output])
     except ArgumentError:  # none at all, or a folder that cannot be read
         return 0
-    given = {image.path.resolve() for image in inputs}
-    others = [image for image in found if image.relative.as_posix() not in {*listed, SHEET}]
+    given, known = {image.path.resolve() for image in inputs}, {*listed, SHEET}
+    others = [image for image in found if image.relative.as_posix() not in known]
     return sum(image.path.resolve() not in given for image in others)
 
 

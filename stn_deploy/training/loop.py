@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from stn_deploy.artifact import RectifierSpec
 from stn_deploy.training.checkpoint import save_checkpoint
 from stn_deploy.training.clock import Clock
 from stn_deploy.training.distributed import Team, join_team
@@ -22,7 +21,7 @@ from stn_deploy.training.pool import CHUNK, PoolSettings, build_pools, chunks_of
 from stn_deploy.training.pool_store import PoolStore, digest_of
 from stn_deploy.training.real import RealWord
 from stn_deploy.training.recipe import Recipe
-from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.rectifier import TextRectifier, untrained_rectifier
 from stn_deploy.training.run_folder import RunFolder
 from stn_deploy.training.samples import draw_samples
 from stn_deploy.training.state import Identity, State, write_state
@@ -124,12 +123,7 @@ def _train(
     )
     state = run.take_up() if resume else run.begin(real_words=bool(training_words))
     if not state.finished:
-        settings = PoolSettings(
-            thumbnail_size=recipe.thumbnail_size,
-            control_points=recipe.control_points,
-            seed=recipe.seed,
-            real_texture=recipe.real_texture,
-        )
+        settings = PoolSettings.of(recipe)
         feed = run.render(settings, training_words, texts + readable(training_words), processes=cores)
         validation = Validation.prepare(settings, recipe, held_out, processes=cores) if team.leads else None
         run.fit(feed, validation, state)
@@ -137,14 +131,7 @@ def _train(
 
 
 def _new_learner(recipe: Recipe, team: Team, *, real_words: int) -> Learner:
-    rectifier = TextRectifier(
-        RectifierSpec(
-            control_points=recipe.control_points,
-            thumbnail_size=recipe.thumbnail_size,
-            localisation=recipe.network,
-            recipe={**recipe.as_dict(), "real_words": real_words},
-        )
-    )
+    rectifier = untrained_rectifier(recipe, real_words=real_words)
     if real_words and recipe.real and recipe.batch_real:
         reach_all("real", recipe.real, team)
     steps = recipe.epochs * steps_per_epoch(recipe, team)

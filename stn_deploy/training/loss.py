@@ -15,11 +15,11 @@ def _pixels(points: Tensor, sizes: Tensor) -> Tensor:
     return points * (sizes.flip(1)[:, None] / 2)
 
 
-def _heights(truth: Tensor) -> Tensor:
-    """Mean height of the text, (n, 1, 1), from points in pixels."""
+def _heights(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Height of the text at each pair of points (n, K, 2), pixels: (n, K/2, 1); and its mean, (n, 1, 1)."""
     half = truth.shape[1] // 2
-    mean: Tensor = torch.linalg.vector_norm(truth[:, half:] - truth[:, :half], dim=2).mean(dim=1)
-    return mean[:, None, None].clamp(min=_TINY)
+    own: Tensor = torch.linalg.vector_norm(truth[:, half:] - truth[:, :half], dim=2, keepdim=True)
+    return own, own.mean(dim=1, keepdim=True).clamp(min=_TINY)
 
 
 def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: float, beta: float) -> Tensor:
@@ -40,8 +40,8 @@ def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: fl
     """
     target = _pixels(truth, sizes)
     half = truth.shape[1] // 2
-    own = torch.linalg.vector_norm(target[:, half:] - target[:, :half], dim=2, keepdim=True)
-    heights = torch.maximum(own, _SMALLEST * _heights(target)).repeat(1, 2, 1)
+    own, mean = _heights(target)
+    heights = torch.maximum(own, _SMALLEST * mean).repeat(1, 2, 1)
     error = (_pixels(points, sizes) - target) / heights
     middle = (target[:, :half] + target[:, half:]) / 2
     reach = 2 if half > 2 else 1
@@ -62,7 +62,7 @@ def point_loss(points: Tensor, truth: Tensor, sizes: Tensor, *, along_weight: fl
 def point_error(points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
     """Mean distance of control points for each picture, (n,), in text heights; the reported figure."""
     target = _pixels(truth, sizes)
-    error = (_pixels(points, sizes) - target) / _heights(target)
+    error = (_pixels(points, sizes) - target) / _heights(target)[1]
     distance: Tensor = torch.linalg.vector_norm(error, dim=2)
     return distance.mean(dim=1)
 

@@ -26,12 +26,7 @@ class MovingAverage:
     def update(self, rectifier: TextRectifier) -> None:
         """Take in the weights, and the statistics of batch norm, after a step."""
         keep = min(self.decay, (1 + self.count) / (10 + self.count)) if self.count else 0.0
-        current = rectifier.state_dict()
-        for name, average in self.rectifier.state_dict().items():
-            if average.is_floating_point() and keep:
-                average.lerp_(current[name], 1 - keep)
-            else:
-                average.copy_(current[name])
+        _move(self.rectifier, rectifier, part=1 - keep)
         self.count += 1
 
 
@@ -55,9 +50,14 @@ class EpochMean:
     def update(self, rectifier: TextRectifier, *, left: int) -> None:
         """Take in the weights after an epoch. left: epochs that follow it."""
         self.count = self.count + 1 if left < self.epochs else 0
-        current = rectifier.state_dict()
-        for name, mean in self.rectifier.state_dict().items():
-            if mean.is_floating_point() and self.count > 1:
-                mean.lerp_(current[name], 1 / self.count)
-            else:
-                mean.copy_(current[name])
+        _move(self.rectifier, rectifier, part=1 / max(self.count, 1))
+
+
+def _move(average: TextRectifier, rectifier: TextRectifier, *, part: float) -> None:
+    """Move an average towards a rectifier, by a part of the way; 1 is all of it."""
+    current = rectifier.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point() and part < 1:
+            value.lerp_(current[name], part)
+        else:
+            value.copy_(current[name])

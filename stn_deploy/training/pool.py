@@ -19,6 +19,7 @@ from stn_deploy.training.flat import flat_from_quad, random_flat_text
 from stn_deploy.training.fonts import FALLBACK, find_fonts
 from stn_deploy.training.pool_store import PoolStore, digest_of, digest_of_words
 from stn_deploy.training.real import RealWord, vary_real_word
+from stn_deploy.training.recipe import Recipe
 from stn_deploy.training.recogniser import refusal
 from stn_deploy.training.scene import Scene, random_scene
 from stn_deploy.training.text_pool import TextPool, TextWord
@@ -75,6 +76,16 @@ class PoolSettings:
     control_points: int
     seed: int
     real_texture: float = 0.15
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> PoolSettings:
+        """Those of a recipe."""
+        return cls(
+            thumbnail_size=recipe.thumbnail_size,
+            control_points=recipe.control_points,
+            seed=recipe.seed,
+            real_texture=recipe.real_texture,
+        )
 
 
 def pool_of_scenes(scenes: list[Scene], settings: PoolSettings) -> Pool:

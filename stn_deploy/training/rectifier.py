@@ -18,6 +18,7 @@ from stn_deploy.training.gate import (
     identity_coefficients,
     with_margin,
 )
+from stn_deploy.training.recipe import Recipe
 
 
 class Localised(NamedTuple):
@@ -93,3 +94,19 @@ class TextRectifier(nn.Module):
         """Text lines as polynomials: coefficients of midline and half height, normalised."""
         raw: Tensor = self.network(thumbnails, sizes)
         return self.identity + raw.float().reshape(-1, MIDLINE + HALF_HEIGHT, 2)
+
+
+def untrained_rectifier(recipe: Recipe, *, real_words: int = 0) -> TextRectifier:
+    """The rectifier that a recipe trains, at its start.
+
+    Args:
+        real_words: number of real words that it will learn from, for the spec.
+    """
+    return TextRectifier(
+        RectifierSpec(
+            control_points=recipe.control_points,
+            thumbnail_size=recipe.thumbnail_size,
+            localisation=recipe.network,
+            recipe={**recipe.as_dict(), "real_words": real_words},
+        )
+    )
