@@ -13,7 +13,7 @@ import torch
 
 from stn_deploy.artifact import SIZES, THUMBNAILS, RectifierSpec
 from stn_deploy.export.graph import RectifierGraph
-from stn_deploy.export.node import OPSET, theta_grid_sample_function
+from stn_deploy.export.node import OPSET, define_nodes
 from stn_deploy.export.passes.rewrite import write_artifact
 from stn_deploy.geometry.convention import Size
 from stn_deploy.training.rectifier import TextRectifier
@@ -37,8 +37,7 @@ def export_rectifier(
     """
     spec = dataclasses.replace(rectifier.spec, output_size=output_size or rectifier.spec.output_size)
     graph = RectifierGraph(rectifier.eval(), spec.output_size)
-    model = _trace(graph)
-    model.functions.append(theta_grid_sample_function())
+    model = define_nodes(_trace(graph))
     _keep_between(model)
     model.producer_name, model.producer_version = "stn-deploy", ""
     model.doc_string = "Straightens text; see metadata stn_deploy.spec."

@@ -89,11 +89,11 @@ class GridGenerator(nn.Module):
         with without_autocast(theta):
             planes = exact_product(rows, self.basis.T).reshape(theta.shape[0], self.rows, *self.output_size)
         if self.transform.homogeneous:
-            planes = _divide(planes)
+            planes = divided(planes)
         return planes.movedim(1, -1)
 
 
-def _divide(planes: Tensor) -> Tensor:
+def divided(planes: Tensor) -> Tensor:
     """All planes but the last divided by the last; NaN, without a gradient, where it is zero."""
     divisor = planes[:, -1:]
     nowhere = divisor == 0

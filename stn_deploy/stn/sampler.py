@@ -15,7 +15,7 @@ from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_grid, che
 from stn_deploy.stn.precision import without_autocast
 
 # A million images away: beyond it a position would overflow on its way to pixels.
-_FAR = 1e6
+FAR = 1e6
 
 
 def sample(
@@ -89,7 +89,7 @@ def _sample_points(source: Tensor, grid: Tensor, mode: str, padding: str) -> Ten
     tame = _is_tame(grid)
     # Far positions would overflow to NaN on the way to pixels; NaN itself is put at 0 and masked out below.
     finite = None if tame else torch.isfinite(grid).all(dim=-1)
-    positions = grid if finite is None else torch.where(finite[..., None], grid, 0).clamp(-_FAR, _FAR)
+    positions = grid if finite is None else torch.where(finite[..., None], grid, 0).clamp(-FAR, FAR)
     if mode == "nearest":
         positions = _pixel_centres(positions, source)
     name = "bilinear" if mode == "trilinear" else mode
@@ -109,7 +109,7 @@ def _is_tame(grid: Tensor) -> bool:
     if _is_wrapped(grid):
         return False
     low, high = torch.aminmax(grid.detach().movedim(-1, 1))  # in the order in which the generator wrote it
-    return bool((low > -_FAR) & (high < _FAR))
+    return bool((low > -FAR) & (high < FAR))
 
 
 def _is_wrapped(grid: Tensor) -> bool:
@@ -133,7 +133,7 @@ def _mean_within_pixels(source: Tensor, grid: Tensor, mode: str, padding: str) -
     reach = 1 if mode == "nearest" else 2
     counts = [1 if before <= reach * after else -(-before // after) for before, after in sizes]
     finite = torch.isfinite(grid).all(dim=-1, keepdim=True)
-    known = torch.where(finite, grid.clamp(-_FAR, _FAR), torch.nan)
+    known = torch.where(finite, grid.clamp(-FAR, FAR), torch.nan)
     steps = {axis: _step(known, axis + 1) for axis, count in enumerate(counts) if count > 1}
 
     def part(places: tuple[int, ...]) -> Tensor:

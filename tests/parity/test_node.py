@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from stn_deploy.export.node import DOMAIN, NODE_ATTRIBUTES, OP_TYPE, OPSET, theta_grid_sample_function
+from stn_deploy.export.node import BILINEAR_BORDER, DOMAIN, OP_TYPE, OPSET, theta_grid_sample_function
 from stn_deploy.geometry import control_point_targets, normalised_from_pixels, target_points, thin_plate_basis
 from stn_deploy.runtime import pack_canvas
 from stn_deploy.runtime.sampling import sample_original
@@ -35,7 +35,7 @@ def session() -> onnxruntime.InferenceSession:
     }
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names.items()]
     output = helper.make_tensor_value_info("sampled", TensorProto.FLOAT, ["n", 3, *OUTPUT])
-    attributes: dict[str, Any] = dict(NODE_ATTRIBUTES)
+    attributes: dict[str, Any] = dict(BILINEAR_BORDER.attributes)
     node = helper.make_node(
         OP_TYPE, list(names), ["sampled"], domain=DOMAIN, output_size=list(OUTPUT), **attributes
     )
