@@ -15,6 +15,9 @@ from stn_deploy.errors import OutputError
 
 Pass = Callable[[ModelProto], ModelProto]
 
+IR_VERSION = 9
+"""Functions with default attributes need it, and ONNX Runtime 1.17 reads none that is newer."""
+
 
 def rewrite(source: Path, target: Path, *passes: Pass) -> RectifierSpec:
     """Write a changed copy of an exported rectifier; the same file and passes give the same bytes.
@@ -42,6 +45,7 @@ def write_artifact(model: ModelProto, spec: RectifierSpec, path: Path) -> Rectif
     Raises:
         OutputError: the file cannot be written.
     """
+    model.ir_version = IR_VERSION
     data = model.SerializeToString(deterministic=True)
     spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
     data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
