@@ -59,12 +59,9 @@ def theta_grid_sample(
     lengths = torch.tensor(source.shape[2:], device=extents.device)
     valid = (extents * lengths).round().long().tolist()
     # What the node means: each image sampled alone, cut out of its canvas.
-    tight = [
-        image[None][(slice(None), slice(None), *map(slice, size))]
-        for image, size in zip(source, valid, strict=True)
-    ]
+    tight = [image[tuple(map(slice, (None, *size)))] for image, size in zip(source, valid, strict=True)]
     sampled = [
-        sample(image, positions[None], mode=mode, padding=padding)
+        sample(image[None], positions[None], mode=mode, padding=padding)
         for image, positions in zip(tight, grid, strict=True)
     ]
     return torch.cat(sampled) if sampled else source.new_zeros(0, source.shape[1], *output_size)
