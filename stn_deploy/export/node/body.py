@@ -6,7 +6,7 @@ from typing import Any
 
 from onnx import AttributeProto, FunctionProto, NodeProto, TensorProto, helper
 
-from stn_deploy.export.node.kind import DOMAIN, OP_TYPE, OPSET, NodeKind
+from stn_deploy.export.node.kind import DOMAIN, OP_TYPE, NodeKind
 
 _LARGEST = 3.0e38
 """A sum of absolute coordinates above this is infinite or NaN."""
@@ -44,15 +44,15 @@ class Body:
         )
         return "size"
 
-    def function(self, kind: NodeKind) -> FunctionProto:
-        """The function whose nodes these are."""
+    def function(self, kind: NodeKind, opset: int) -> FunctionProto:
+        """The function whose nodes these are. TensorRT wants the opset of the model."""
         return helper.make_function(
             DOMAIN,
             OP_TYPE,
             ["stn__source", "stn__basis", "stn__theta", "stn__extents"],
             ["stn__output"],
             self.nodes,
-            [helper.make_opsetid("", OPSET)],
+            [helper.make_opsetid("", opset)],
             attributes=["output_size"],
             attribute_protos=[helper.make_attribute(*item) for item in kind.attributes.items()],
         )

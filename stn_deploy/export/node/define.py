@@ -6,7 +6,7 @@ from collections import Counter
 
 from onnx import FunctionProto, ModelProto, inliner
 
-from stn_deploy.export.node.kind import BILINEAR_BORDER, DOMAIN, OP_TYPE, NodeKind
+from stn_deploy.export.node.kind import BILINEAR_BORDER, DOMAIN, OP_TYPE, OPSET, NodeKind
 from stn_deploy.export.node.planar import planar_function
 from stn_deploy.export.node.taps import taps_function
 
@@ -14,7 +14,7 @@ _PASSING = "stn_deploy.inline"
 """Domain of the functions that are gone when the model is written."""
 
 
-def theta_grid_sample_function(kind: NodeKind = BILINEAR_BORDER) -> FunctionProto:
+def theta_grid_sample_function(kind: NodeKind = BILINEAR_BORDER, opset: int = OPSET) -> FunctionProto:
     """The node of one kind out of standard operators of opset 18.
 
     Inputs: source (N, C, H, W), basis (P, K), theta (N, K, 2), extents (N, 2); attribute output_size: (h, w).
@@ -23,8 +23,8 @@ def theta_grid_sample_function(kind: NodeKind = BILINEAR_BORDER) -> FunctionProt
     Output: (N, C, h, w) or (N, C, d, h, w), 0 where a coordinate is NaN or infinite.
     """
     if kind.dimensions == 2 and kind.interpolation == "bilinear":
-        return planar_function(kind)
-    return taps_function(kind)
+        return planar_function(kind, opset)
+    return taps_function(kind, opset)
 
 
 def define_nodes(model: ModelProto) -> ModelProto:
@@ -44,11 +44,12 @@ def define_nodes(model: ModelProto) -> ModelProto:
     for node in nodes:
         if (kind := NodeKind.of(node)) in names:
             node.domain, node.op_type = _PASSING, names[kind]
-    defined.functions.append(theta_grid_sample_function(kinds[0]))
+    (opset,) = (each.version for each in model.opset_import if each.domain == "")
+    defined.functions.append(theta_grid_sample_function(kinds[0], opset))
     if not names:
         return defined
     for kind, name in names.items():
-        function = theta_grid_sample_function(kind)
+        function = theta_grid_sample_function(kind, opset)
         function.domain, function.name = _PASSING, name
         defined.functions.append(function)
     defined.opset_import.add(domain=_PASSING, version=1)

@@ -8,7 +8,7 @@ from stn_deploy.export.node.body import Body, write_mask, write_points, write_va
 from stn_deploy.export.node.kind import NodeKind
 
 
-def planar_function(kind: NodeKind) -> FunctionProto:
+def planar_function(kind: NodeKind, opset: int) -> FunctionProto:
     """The function of a bilinear node on images.
 
     GridSample always pads with the border of the valid part. Reflection is a matter of where to look, and
@@ -40,7 +40,7 @@ def planar_function(kind: NodeKind) -> FunctionProto:
     )
     sampled = _weighted_by_coverage(body, kind) if kind.padding == "zeros" else "sampled"
     write_mask(body, sampled)
-    return body.function(kind)
+    return body.function(kind, opset)
 
 
 def _reflected(body: Body) -> str:

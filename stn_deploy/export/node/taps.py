@@ -17,7 +17,7 @@ _KEYS = -0.75
 """Keys' a, as in `stn_deploy.stn.sample`."""
 
 
-def taps_function(kind: NodeKind) -> FunctionProto:
+def taps_function(kind: NodeKind, opset: int) -> FunctionProto:
     """The function of a node of any kind, for any source: pixels gathered by number.
 
     The numbers of the pixels are whole and exact, however large the volume.
@@ -43,7 +43,7 @@ def taps_function(kind: NodeKind) -> FunctionProto:
     body.op("Concat", "batch", "batch", "size", to="output_shape", axis=0)
     body.op("Reshape", "planes", "output_shape", to="sampled")
     write_mask(body, "sampled")
-    return body.function(kind)
+    return body.function(kind, opset)
 
 
 def _write_taps(body: Body, kind: NodeKind) -> None:
