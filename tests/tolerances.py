@@ -58,3 +58,10 @@ that."""
 OPENCV_SAMPLE = 1 / 32
 """Sampled values in [0, 1], by OpenCV: 4.x rounds positions to 1/32 pixel, so each of x and y is off by up to
 1/64, and a value changes by at most one per pixel. A mix-up of edges and centres would be half a pixel."""
+
+HALF_THETA = 5e-3
+"""theta of a network in float16 beside float32, normalised: 2^-11 for each of some ten roundings on the way, of
+numbers near one, which the large weights of the random rectifier amplify."""
+
+HALF_PIXEL = 1.0
+"""Of 255, on the mean: `HALF_THETA` moves a sample by a fraction of a pixel, and only edges show it."""
