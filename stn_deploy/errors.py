@@ -6,6 +6,7 @@
     |-- ImageError                      one image that cannot be used: unreadable, truncated, too large ...
     |-- DatasetError                    a dataset without a needed file, column or sample
     |-- ArtifactError                   a model file that is not ours, too new, or damaged
+    |-- EngineError                     an engine that cannot be built, or that does not fit this machine
     |-- OutputError                     a result that could not be written
     |-- TrainingError                   training that cannot go on, for example a loss that is not finite
     `-- MissingDependency (ImportError) an optional package that is not installed
@@ -38,6 +39,10 @@ class DatasetError(StnDeployError):
 
 class ArtifactError(StnDeployError):
     """A model file is not a rectifier of ours, is of a newer format, or is damaged."""
+
+
+class EngineError(StnDeployError):
+    """An engine cannot be built, or does not fit the machine that it is to run on."""
 
 
 class OutputError(StnDeployError):

@@ -1,0 +1,139 @@
+"""TensorRT and TensorRT-RTX: the whole exported graph as a built engine on the GPU.
+
+The steps are those of NVIDIA's documentation. They have not been measured on a GPU by this project yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stn_deploy.errors import ArgumentError, EngineError
+from stn_deploy.runtime.engines import FloatBatch, Localisation
+from stn_deploy.runtime.engines.device import Device
+from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
+from stn_deploy.runtime.engines.libraries import Log, find_library
+
+_INPUTS = ("images", "extents")
+_OUTPUTS = ("rectified", "theta", "score")
+
+
+class TrtFullGraph:
+    """The whole exported graph as an engine; see `stn_deploy.runtime.engines.FullGraph`.
+
+    One object serves one thread at a time. `close` gives its memory back, as does the end of a with block.
+    """
+
+    def __init__(
+        self, engine: Path | EngineFile, *, plugin_library: Path | None = None, gpu: int = 0
+    ) -> None:
+        """Load an engine.
+
+        Args:
+            engine: its path, or what `open_engine` made of it.
+            plugin_library: that the engine was built with; by default the file of that name beside it.
+            gpu: number of the GPU.
+        Raises:
+            ArtifactError, EngineError, MissingDependency: as `open_engine`.
+            EngineError: the library refuses the engine, or an expected plugin library is not there.
+        """
+        file = engine if isinstance(engine, EngineFile) else open_engine(engine)
+        self.record = file.record
+        self._engine: Any
+        self._context: Any
+        trt = find_library(file.record.backend).trt
+        self._device = Device(gpu)
+        try:
+            self._log = Log(trt)
+            self._runtime: Any = self._start(trt)
+            if file.record.version_compatible:  # such an engine carries its own runtime; we wrote it
+                self._runtime.engine_host_code_allowed = True
+            if file.record.plugin and file.record.plugin["library"]:
+                self._load_plugin(file, plugin_library)
+            self._engine = self._runtime.deserialize_cuda_engine(file.data)
+            self._context = self._engine.create_execution_context() if self._engine else None
+            if self._context is None:
+                raise EngineError(
+                    f"{file.path}: {self.record.backend} refuses it: {self._log.last()}. "
+                    f"Build it again with: {self.record.rebuild_command(file.path)}"
+                )
+            types = {name: self._engine.get_tensor_dtype(name) for name in _OUTPUTS}
+            self._types = {name: np.dtype(trt.nptype(kind)) for name, kind in types.items()}
+        except BaseException:
+            self._device.close()
+            raise
+
+    def run(self, images: NDArray[np.uint8], extents: FloatBatch) -> tuple[FloatBatch, Localisation]:
+        """Straighten a batch; see `stn_deploy.runtime.engines.FullGraph`.
+
+        Raises:
+            ArgumentError: the arrays do not fit each other, or the sizes that the engine was built for.
+            EngineError: the GPU fails.
+        """
+        self._check(images, extents)
+        self._device.activate()
+        inputs: tuple[NDArray[Any], ...] = (images, extents)
+        for name, values in zip(_INPUTS, inputs, strict=True):
+            if not self._context.set_input_shape(name, values.shape):
+                raise EngineError(f"{name}: the engine refuses the shape {values.shape}: {self._log.last()}")
+            self._context.set_tensor_address(name, self._device.upload(name, values))
+        results = {}
+        for name in _OUTPUTS:
+            results[name] = np.empty(tuple(self._context.get_tensor_shape(name)), self._types[name])
+            self._context.set_tensor_address(name, self._device.address(name, results[name].nbytes))
+        if not self._context.execute_async_v3(self._device.stream):
+            raise EngineError(f"the engine failed: {self._log.last()}")
+        for name, values in results.items():
+            self._device.download(name, values)
+        self._device.wait()
+        rectified, theta, score = (results[name].astype(np.float32, copy=False) for name in _OUTPUTS)
+        return rectified, Localisation(theta, score)
+
+    def close(self) -> None:
+        """Give the memory of the GPU back."""
+        self._context = self._engine = self._runtime = None
+        self._device.close()
+
+    def __enter__(self) -> TrtFullGraph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, trt: Any) -> Any:
+        try:
+            return trt.Runtime(self._log.logger)
+        except (TypeError, RuntimeError) as error:  # pybind11's way to say that it returned nothing
+            raise EngineError(f"{self.record.backend} does not start: {self._log.last()}") from error
+
+    def _check(self, images: NDArray[np.uint8], extents: FloatBatch) -> None:
+        if self._context is None:
+            raise EngineError("the engine was closed")
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ArgumentError(f"images: expected (n, H, W, 3) uint8, got {images.shape} {images.dtype}")
+        if extents.shape != (len(images), 2) or extents.dtype != np.float32:
+            expected = f"({len(images)}, 2) float32"
+            raise ArgumentError(f"extents: expected {expected}, got {extents.shape} {extents.dtype}")
+        self.record.profile.expect(len(images), (images.shape[1], images.shape[2]))
+
+    def _load_plugin(self, file: EngineFile, library: Path | None) -> None:
+        plugin: Any = file.record.plugin
+        path = library or file.path.with_name(plugin["library"])
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise EngineError(
+                f"{path}: cannot be read ({error.strerror or error}); the engine was built with the plugin "
+                f"library {plugin['library']}: put it beside the engine, or name it"
+            ) from error
+        if found != plugin["sha256"]:
+            raise EngineError(
+                f"{path}: expected the plugin library that the engine was built with, SHA-256 "
+                f"{plugin['sha256'][:12]}, got {found[:12]}"
+            )
+        if self._runtime.get_plugin_registry().load_library(str(path)) is None:
+            raise EngineError(f"{path}: does not load as a plugin library: {self._log.last()}")
