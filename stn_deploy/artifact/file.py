@@ -10,6 +10,7 @@ from stn_deploy.artifact import wire
 from stn_deploy.artifact.spec import METADATA_KEY, RectifierSpec
 from stn_deploy.errors import ArtifactError
 
+IMAGES, EXTENTS, RECTIFIED = "images", "extents", "rectified"
 THUMBNAILS, SIZES, THETA, SCORE = "thumbnails", "sizes", "theta", "score"
 """Tensors of the graph whose names are part of the contract."""
 
@@ -31,6 +32,7 @@ def check_artifact(data: bytes, *, name: str = "model") -> RectifierSpec:
     """Spec of an exported rectifier that is in memory; see `read_artifact`."""
     try:
         entries = wire.metadata(data)
+        outside = wire.external_data(data)
     except ArtifactError as error:
         raise ArtifactError(f"{name}: not an .onnx file, or damaged: {error}") from error
     if METADATA_KEY not in entries:
@@ -39,6 +41,11 @@ def check_artifact(data: bytes, *, name: str = "model") -> RectifierSpec:
             f"{METADATA_KEY} in its metadata"
         )
     spec = RectifierSpec.from_json(entries[METADATA_KEY], name=name)
+    if outside:
+        raise ArtifactError(
+            f"{name}: expected all weights inside the file, got {len(outside)} in files beside it "
+            f"({', '.join(outside[:3])}, ...), which nothing vouches for; export it again"
+        )
     found = seal(data, entries[METADATA_KEY])
     if found != spec.digest:
         raise ArtifactError(
@@ -60,6 +67,11 @@ def seal(model: bytes, spec: str) -> str:
     values = {**json.loads(spec), "digest": ""}
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(f"{wire.digest(model)}\n{text}".encode()).hexdigest()
+
+
+def sampling_model(data: bytes) -> bytes:
+    """The sampling part of an exported rectifier as a model: images, extents, theta -> rectified."""
+    return wire.cut(data, (IMAGES, EXTENTS, THETA), (RECTIFIED,), functions=True)
 
 
 def localisation_model(data: bytes) -> bytes:

@@ -16,7 +16,7 @@ from stn_deploy.errors import ArtifactError
 _MODEL_GRAPH, _MODEL_METADATA, _MODEL_FUNCTIONS = 7, 14, 25
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER = 1, 2, 5
 _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 11, 12, 13
-_NODE_INPUT, _NODE_OUTPUT, _TENSOR_NAME, _VALUE_NAME = 1, 2, 8, 1
+_NODE_INPUT, _NODE_OUTPUT, _TENSOR_NAME, _TENSOR_EXTERNAL, _VALUE_NAME = 1, 2, 8, 13, 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -108,12 +108,22 @@ def with_metadata(model: bytes, key: str, value: str) -> bytes:
     return b"".join(kept) + _message((_MODEL_METADATA, entry))
 
 
-def cut(model: bytes, inputs: Iterable[str], outputs: Iterable[str]) -> bytes:
+def external_data(model: bytes) -> list[str]:
+    """Names of the weights that lie in files beside the model."""
+    return [
+        _first(tensor, _TENSOR_NAME).decode("utf-8", "replace")
+        for tensor in _all(_first(model, _MODEL_GRAPH), _GRAPH_INITIALIZER)
+        if any(field.number == _TENSOR_EXTERNAL for field in fields(tensor))
+    ]
+
+
+def cut(model: bytes, inputs: Iterable[str], outputs: Iterable[str], *, functions: bool = False) -> bytes:
     """The part of a model between named tensors, as a model of its own.
 
     Args:
         inputs: tensors that become the inputs; the file must describe them (value_info or input).
         outputs: tensors to keep; the file must describe them too.
+        functions: whether the part keeps the model's functions.
     Raises:
         ArtifactError: a tensor is not there, or an output needs more than the inputs.
     """
@@ -147,9 +157,8 @@ def cut(model: bytes, inputs: Iterable[str], outputs: Iterable[str]) -> bytes:
         if used or number == _GRAPH_NAME:
             parts.append(field.whole)
     body = b"".join(reversed(kept_nodes)) + b"".join(parts)
-    rest = [
-        f.whole for f in fields(model) if f.number not in (_MODEL_GRAPH, _MODEL_METADATA, _MODEL_FUNCTIONS)
-    ]
+    left = {_MODEL_GRAPH, _MODEL_METADATA, *[_MODEL_FUNCTIONS] * (not functions)}
+    rest = [field.whole for field in fields(model) if field.number not in left]
     return b"".join(rest) + _message((_MODEL_GRAPH, body))
 
 

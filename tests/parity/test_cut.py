@@ -10,8 +10,10 @@ import onnx.utils
 import onnxruntime
 import pytest
 
-from stn_deploy.artifact import localisation_model, wire
+from stn_deploy.artifact import localisation_model, sampling_model, wire
 from stn_deploy.errors import ArtifactError
+from stn_deploy.runtime import pack_canvas
+from tests.pictures import smooth
 
 
 def run(model: bytes, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -51,6 +53,22 @@ def test_it_holds_what_is_needed_and_no_more(model: Path, tmp_path: Path) -> Non
     assert [value.name for value in cut.graph.output] == ["theta", "score"]
     assert not cut.functions
     assert not cut.metadata_props
+
+
+def test_the_sampling_part_takes_any_theta_and_gives_what_the_whole_graph_gives_for_its_own(
+    model: Path,
+) -> None:
+    data = model.read_bytes()
+    cut = onnx.load_from_string(sampling_model(data))
+    onnx.checker.check_model(cut, full_check=True)
+    assert [value.name for value in cut.graph.input] == ["images", "extents", "theta"]
+    assert [value.name for value in cut.graph.output] == ["rectified"]
+    images, extents = pack_canvas([smooth(40, 90), smooth(31, 77, seed=1)], canvas=(45, 99))
+    whole = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    rectified, theta = whole.run(["rectified", "theta"], {"images": images, "extents": extents})
+    part = onnxruntime.InferenceSession(sampling_model(data), providers=["CPUExecutionProvider"])
+    (again,) = part.run(None, {"images": images, "extents": extents, "theta": theta})
+    assert np.array_equal(again, rectified)
 
 
 def test_all_of_a_model_can_be_kept(model: Path) -> None:
