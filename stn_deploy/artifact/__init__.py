@@ -18,6 +18,7 @@ from stn_deploy.artifact.file import (
     check_artifact,
     localisation_model,
     read_artifact,
+    sampling_model,
     seal,
 )
 from stn_deploy.artifact.profile import Profile
@@ -40,6 +41,7 @@ __all__ = [
     "read_artifact",
     "read_engine",
     "read_record",
+    "sampling_model",
     "seal",
     "sidecar_of",
 ]
