@@ -21,7 +21,7 @@ from stn_deploy.data.images import (
     read_image,
     read_image_file,
 )
-from stn_deploy.data.thumbnails import thumbnail, thumbnail_batch
+from stn_deploy.data.thumbnails import thumbnail, thumbnail_batch, thumbnail_centres
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -39,5 +39,6 @@ __all__ = [
     "read_image_file",
     "thumbnail",
     "thumbnail_batch",
+    "thumbnail_centres",
     "write_whole",
 ]

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 _GATHER_ABOVE = 1 << 18  # pixels; past this, converting the whole image to float costs more than gathering
 
 
-def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+def thumbnail(
+    image: NDArray[np.uint8],
+    size: tuple[int, int],
+    *,
+    input_size: tuple[int, int] | None = None,
+    align_corners: bool = False,
+) -> NDArray[np.float32]:
     """Thumbnail of an image: bilinear to twice the size, then the mean of each 2 x 2 block.
 
     The exported graph does the same with GridSample and AveragePool; both agree to float rounding, which is
@@ -21,37 +27,99 @@ def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.flo
     Args:
         image: (h, w, 3) uint8.
         size: height and width of the thumbnail, pixels.
+        input_size: height and width of the image that a published network takes, pixels. The samples of a
+            block then lie close together, or in one place, see `spread`.
+        align_corners: see `thumbnail_centres`; only with an input size.
     Returns:
         (height, width, 3) float32 in [0, 255].
     """
     height, width = size
-    if image.shape[0] * image.shape[1] > _GATHER_ABOVE:
-        double: Any = _gathered(image, (2 * height, 2 * width))
+    if input_size is not None:
+        rows, columns = (
+            _block_positions(length, count, inputs, align_corners=align_corners)
+            for length, count, inputs in zip(image.shape[:2], size, input_size, strict=True)
+        )
+        double: Any = _interpolated(image, rows, columns)
+    elif image.shape[0] * image.shape[1] > _GATHER_ABOVE:
+        double = _gathered(image, (2 * height, 2 * width))
     else:
         double = cv2.resize(image.astype(np.float32), (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     # Bilinear by exactly one half puts each sample in the middle of four pixels: their mean.
     return np.asarray(cv2.resize(double, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def thumbnail_batch(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.float32]:
+def thumbnail_batch(
+    images: Sequence[NDArray[np.uint8]],
+    size: tuple[int, int],
+    *,
+    input_size: tuple[int, int] | None = None,
+    align_corners: bool = False,
+) -> NDArray[np.float32]:
     """Thumbnails as the localisation network takes them: (n, 3, height, width); see `thumbnail`."""
-    thumbnails = np.stack([thumbnail(image, size) for image in images])
+    thumbnails = np.stack(
+        [thumbnail(image, size, input_size=input_size, align_corners=align_corners) for image in images]
+    )
     return np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
+
+
+def thumbnail_centres(count: int, inputs: int, *, align_corners: bool) -> NDArray[np.float64]:
+    """Where a published network's thumbnail samples its input along one axis.
+
+    Convention: normalised, [-1, 1] over the edges of the input.
+    Args:
+        count: pixels of the thumbnail. inputs: pixels of the input.
+        align_corners: whether both share the centres of their outermost pixels, not their edges.
+    Returns:
+        (count,), float64.
+    """
+    pixels = np.arange(count)
+    if align_corners:
+        centres = pixels * ((inputs - 1) / max(count - 1, 1)) + 0.5
+    else:
+        centres = (pixels + 0.5) * (inputs / count)
+    return np.asarray(centres * (2 / inputs) - 1, np.float64)
+
+
+def spread(length: float, inputs: int) -> float:
+    """How far the two samples of a block lie apart along one axis, in halves of an input pixel.
+
+    0 where the image has no more pixels than the input: a single bilinear sample, which is what the published
+    network sees of an image of just that size. 1 from twice as many on, where single samples would alias.
+    """
+    return float(min(max(2 - 2 * inputs / length, 0.0), 1.0))
+
+
+def _block_positions(length: int, count: int, inputs: int, *, align_corners: bool) -> NDArray[np.float64]:
+    """(2 count,): positions of the samples of all blocks along one axis of an image, pixel centres whole."""
+    centres = thumbnail_centres(count, inputs, align_corners=align_corners)
+    offset = spread(length, inputs) / (2 * inputs)
+    positions = np.stack([centres - offset, centres + offset], axis=1).reshape(-1)
+    return np.asarray((positions + 1) * (length / 2) - 0.5, np.float64)
 
 
 def _gathered(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
     """Bilinear resize that touches only the rows and columns it needs."""
-    rows, row_weight = _taps(image.shape[0], size[0])
-    columns, column_weight = _taps(image.shape[1], size[1])
-    corners = image[rows.reshape(-1, 1), columns.reshape(1, -1)].astype(np.float32)
-    corners = corners.reshape(2, size[0], 2, size[1], image.shape[2])
+    rows, columns = (
+        np.asarray((np.arange(count) + 0.5) * (length / count) - 0.5, np.float64)
+        for length, count in zip(image.shape[:2], size, strict=True)
+    )
+    return _interpolated(image, rows, columns)
+
+
+def _interpolated(
+    image: NDArray[np.uint8], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Bilinear samples where rows and columns cross, (rows, columns, 3); pixel centres are whole numbers."""
+    above, row_weight = _taps(image.shape[0], rows)
+    left, column_weight = _taps(image.shape[1], columns)
+    corners = image[above.reshape(-1, 1), left.reshape(1, -1)].astype(np.float32)
+    corners = corners.reshape(2, len(rows), 2, len(columns), image.shape[2])
     lines = corners[0] + (corners[1] - corners[0]) * row_weight[:, None, None, None]
     return np.asarray(lines[:, 0] + (lines[:, 1] - lines[:, 0]) * column_weight[:, None])
 
 
-def _taps(length: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _taps(length: int, positions: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Indices (2, count) of the two pixels that each sample lies between, and the weight of the second."""
-    position = (np.arange(count) + 0.5) * (length / count) - 0.5
-    first = np.floor(position)
+    first = np.floor(positions)
     taps = np.clip(np.stack([first, first + 1]), 0, length - 1).astype(np.intp)
-    return taps, (position - first).astype(np.float32)
+    return taps, (positions - first).astype(np.float32)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stn_deploy.artifact import RectifierSpec
+from stn_deploy.data import thumbnail_centres
 from stn_deploy.errors import ArgumentError
-from stn_deploy.export.node import theta_grid_sample_node
-from stn_deploy.geometry import ThinPlateSpline, target_points
+from stn_deploy.export.node import NodeKind, theta_grid_sample_node
+from stn_deploy.geometry import TextSpline, target_points
 from stn_deploy.geometry.convention import Size
-from stn_deploy.stn import GridGenerator
-from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.rectifier import AnyRectifier
 
 
 class GraphOutputs(NamedTuple):
@@ -37,9 +39,10 @@ class RectifierGraph(nn.Module):
     """
 
     thumbnail_grid: Tensor
+    thumbnail_offsets: Tensor | None
     basis: Tensor
 
-    def __init__(self, rectifier: TextRectifier, output_size: Size) -> None:
+    def __init__(self, rectifier: AnyRectifier, output_size: Size) -> None:
         """Wrap a trained rectifier for a fixed output size (height, width) in pixels."""
         super().__init__()
         spec = rectifier.spec
@@ -48,12 +51,13 @@ class RectifierGraph(nn.Module):
         self.rectifier = rectifier
         self.output_size = output_size
         self.scaling = (spec.mean, spec.std)
-        height, width = spec.thumbnail_size
-        grid = target_points((2 * height, 2 * width)).reshape(1, 2 * height, 2 * width, 2)
-        spline = ThinPlateSpline.on_edges(spec.control_points, kernel_aspect=spec.kernel_aspect)
-        grid_generator = GridGenerator(spline, output_size)
-        self.register_buffer("thumbnail_grid", torch.from_numpy(grid).float(), persistent=False)
-        self.register_buffer("basis", grid_generator.basis, persistent=False)
+        self.kind = NodeKind(padding=spec.padding)
+        self.input_size = spec.input_size
+        centres, offsets = _thumbnail_samples(spec)
+        basis = TextSpline.of(spec).pixel_basis(spec.control_points, output_size)
+        self.register_buffer("thumbnail_grid", centres, persistent=False)
+        self.register_buffer("thumbnail_offsets", offsets, persistent=False)
+        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
 
     def forward(self, images: Tensor, extents: Tensor) -> GraphOutputs:
         """Rectify a batch.
@@ -66,13 +70,49 @@ class RectifierGraph(nn.Module):
         # TensorRT wants the cast to be the first node on a uint8 input.
         canvas = images.to(torch.float32).permute(0, 3, 1, 2)
         sizes = extents * torch.tensor([images.shape[1], images.shape[2]], dtype=torch.float32)
-        thumbnails = self._thumbnails(canvas, extents)
+        thumbnails = self._thumbnails(canvas, extents, sizes)
         theta, score, _ = self.rectifier(thumbnails, sizes)
-        sampled = theta_grid_sample_node(canvas, self.basis, theta, extents, self.output_size)
         mean, std = self.scaling
-        return GraphOutputs((sampled - mean) / std, theta, score, thumbnails, sizes)
+        if self.kind.padding == "zeros":  # of the scaled image, as published networks pad it
+            canvas = (canvas - mean) / std
+        sampled = theta_grid_sample_node(canvas, self.basis, theta, extents, self.output_size, self.kind)
+        rectified = sampled if self.kind.padding == "zeros" else (sampled - mean) / std
+        return GraphOutputs(rectified, theta, score, thumbnails, sizes)
 
-    def _thumbnails(self, canvas: Tensor, extents: Tensor) -> Tensor:
-        grid = (self.thumbnail_grid + 1) * extents.flip(1)[:, None, None, :] - 1
+    def _thumbnails(self, canvas: Tensor, extents: Tensor, sizes: Tensor) -> Tensor:
+        """Means of 2 x 2 bilinear samples; the numbers of `stn_deploy.data.thumbnail`."""
+        samples = self.thumbnail_grid
+        if self.input_size is not None and self.thumbnail_offsets is not None:
+            inputs = torch.tensor(self.input_size, dtype=torch.float32)
+            spread = (2 - 2 * inputs / sizes).clamp(0, 1)  # see `stn_deploy.data.thumbnails.spread`
+            samples = samples + self.thumbnail_offsets * spread.flip(1)[:, None, None, :]
+        grid = (samples + 1) * extents.flip(1)[:, None, None, :] - 1
         double = F.grid_sample(canvas, grid, "bilinear", "border", align_corners=False)
         return F.avg_pool2d(double, 2)
+
+
+def _thumbnail_samples(spec: RectifierSpec) -> tuple[Tensor, Tensor | None]:
+    """Where the 2 x 2 samples of each pixel of the thumbnail lie, normalised, (1, 2 h, 2 w, 2) each.
+
+    Returns:
+        positions, and how far full `stn_deploy.data.thumbnails.spread` moves each of them, where it is not
+        always full.
+    """
+    height, width = spec.thumbnail_size
+    shape = (1, 2 * height, 2 * width, 2)
+    if spec.input_size is None:
+        grid = target_points((2 * height, 2 * width)).reshape(shape)
+        return torch.from_numpy(grid).float(), None
+    axes = [
+        (
+            np.repeat(thumbnail_centres(count, inputs, align_corners=spec.thumbnail_align_corners), 2),
+            np.tile([-1.0, 1.0], count) / (2 * inputs),
+        )
+        for count, inputs in zip(spec.thumbnail_size, spec.input_size, strict=True)
+    ]
+    (rows, up_down), (columns, left_right) = axes
+    centres, offsets = (
+        np.stack(np.meshgrid(xs, ys), axis=-1).reshape(shape)
+        for xs, ys in ((columns, rows), (left_right, up_down))
+    )
+    return torch.from_numpy(centres).float(), torch.from_numpy(offsets).float()

@@ -16,13 +16,13 @@ from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.export.node import OPSET, define_nodes
 from stn_deploy.export.passes.rewrite import write_artifact
 from stn_deploy.geometry.convention import Size
-from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.rectifier import AnyRectifier
 
 _OUTPUTS = ["rectified", "theta", "score", THUMBNAILS, SIZES]
 
 
 def export_rectifier(
-    rectifier: TextRectifier, path: Path, *, output_size: Size | None = None
+    rectifier: AnyRectifier, path: Path, *, output_size: Size | None = None
 ) -> RectifierSpec:
     """Write a rectifier as one .onnx file that runs on every engine.
 

@@ -10,12 +10,14 @@ from onnx import numpy_helper
 
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArtifactError
+from stn_deploy.training.checkpoint import build_rectifier
+from stn_deploy.training.published import PublishedRectifier
 from stn_deploy.training.rectifier import TextRectifier
 
 _PREFIX = "rectifier."
 
 
-def rectifier_from_artifact(path: Path) -> TextRectifier:
+def rectifier_from_artifact(path: Path) -> TextRectifier | PublishedRectifier:
     """The torch rectifier whose export the file is, in evaluation mode.
 
     The exporter folds each batch norm into the convolution before it; here the fold is undone the other way
@@ -32,7 +34,7 @@ def rectifier_from_artifact(path: Path) -> TextRectifier:
         for item in initializers
         if item.name.startswith(_PREFIX)
     }
-    rectifier = TextRectifier(spec)
+    rectifier = build_rectifier(spec)
     weights = rectifier.state_dict()
     for name, module in rectifier.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -14,6 +14,7 @@ from stn_deploy.artifact import RectifierSpec, read_artifact
 from stn_deploy.data import thumbnail_batch
 from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.export.reload import rectifier_from_artifact
+from stn_deploy.geometry import TextSpline
 from stn_deploy.runtime.canvas import pack_canvas
 from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser
 from stn_deploy.runtime.sampling import sample_original
@@ -130,9 +131,16 @@ def _torch(
 def _split(localiser: OrtLocaliser, spec: RectifierSpec, batch: list[Image]) -> _Outputs:
     """What `stn_deploy.runtime.Rectifier` does, at the size of the full graph."""
     sizes = np.array([image.shape[:2] for image in batch], np.float32)
-    theta, score = localiser.localise(thumbnail_batch(batch, spec.thumbnail_size), sizes)
+    thumbnails = thumbnail_batch(
+        batch,
+        spec.thumbnail_size,
+        input_size=spec.input_size,
+        align_corners=spec.thumbnail_align_corners,
+    )
+    theta, score = localiser.localise(thumbnails, sizes)
+    spline = TextSpline.of(spec)
     sampled = [
-        sample_original(image, points, spec.output_size, kernel_aspect=spec.kernel_aspect, exact=True)
+        sample_original(image, points, spec.output_size, spline=spline, exact=True, fill=spec.fill)
         for image, points in zip(batch, theta, strict=True)
     ]
     return _Outputs(rectified=np.stack(sampled).astype(np.float32), theta=theta, score=score)

@@ -34,6 +34,7 @@ from stn_deploy.geometry.text_line import (
     measure_text_lines,
     quad_control_points,
 )
+from stn_deploy.geometry.text_spline import TextSpline
 from stn_deploy.geometry.thin_plate import ThinPlateSpline, thin_plate_basis
 from stn_deploy.geometry.transform import Transform, source_corners, source_grid, source_points
 
@@ -45,6 +46,7 @@ __all__ = [
     "SIMILARITY",
     "MatrixTransform",
     "TextLineMeasures",
+    "TextSpline",
     "ThinPlateSpline",
     "Transform",
     "box_control_points",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stn_deploy.artifact import RectifierSpec, read_artifact
 from stn_deploy.data import as_bgr, thumbnail_batch
 from stn_deploy.errors import ArgumentError, ImageError
-from stn_deploy.geometry import checked_size, measure_text_lines, pixels_from_normalised
+from stn_deploy.geometry import TextSpline, checked_size, measure_text_lines, pixels_from_normalised
 from stn_deploy.geometry.convention import Size
 from stn_deploy.runtime.engines.ort import OrtLocaliser
 from stn_deploy.runtime.result import Rectified
@@ -88,6 +88,7 @@ class Rectifier:
         data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
         self.spec: RectifierSpec = spec
         self.threshold = self.spec.threshold if threshold is None else threshold
+        self._spline = TextSpline.of(spec)
         self._localiser = OrtLocaliser(data, threads=int(threads))
 
     @overload
@@ -138,12 +139,19 @@ class Rectifier:
             raise ImageError(
                 f"image {before + index}: expected at least 2 x 2 pixels, got {height} x {width}"
             )
-        thumbnails = thumbnail_batch(images, self.spec.thumbnail_size)
+        thumbnails = thumbnail_batch(
+            images,
+            self.spec.thumbnail_size,
+            input_size=self.spec.input_size,
+            align_corners=self.spec.thumbnail_align_corners,
+        )
         theta, score = self._localiser.localise(thumbnails, sizes)
         measures = measure_text_lines(pixels_from_normalised(theta, sizes[:, None]))
+        # Control points inside the edges of the output measure a part of it.
+        part = 1 - self.spec.control_inset
+        heights, lengths = measures.height / part, measures.length / part
         return [
-            self._finish(*each)
-            for each in zip(given, images, theta, score, measures.height, measures.length, strict=True)
+            self._finish(*each) for each in zip(given, images, theta, score, heights, lengths, strict=True)
         ]
 
     def _finish(
@@ -170,9 +178,10 @@ class Rectifier:
                 image,
                 theta,
                 size,
-                kernel_aspect=self.spec.kernel_aspect,
+                spline=self._spline,
                 supersample=factor,
                 exact=self._size is not None and factor == 1,
+                fill=self.spec.fill,
             )
         return Rectified(
             image=crop,
@@ -180,7 +189,7 @@ class Rectifier:
             score=float(score),
             theta=theta,
             source_size=(image.shape[0], image.shape[1]),
-            kernel_aspect=self.spec.kernel_aspect,
+            spline=self._spline,
         )
 
     def _natural_size(self, text_height: float, text_length: float) -> Size:

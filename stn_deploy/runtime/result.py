@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.geometry import (
+    TextSpline,
     checked_points,
-    control_point_targets,
     invert_map,
     normalised_from_pixels,
     pixels_from_normalised,
-    thin_plate_basis,
 )
 from stn_deploy.geometry.convention import FloatArray, Size
 
@@ -25,9 +24,10 @@ class Rectified:
     image: (h, w, 3) uint8 BGR; with ``applied`` False it is the very array that was given.
     applied: whether the image was straightened.
     score: in [0, 1], whether rectification helps.
-    theta: (K, 2) float32, source control points of the output's edges, normalised over the source.
+    theta: (K, 2) float32, source control points of the output's edges, normalised over the source; of a
+        published rectifier whose control points stand inside the edges, of these points.
     source_size: height and width of the original, pixels.
-    kernel_aspect: of the spline, see `stn_deploy.geometry.thin_plate_basis`.
+    spline: of the output.
     """
 
     image: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Rectified:
     score: float
     theta: NDArray[np.float32]
     source_size: Size
-    kernel_aspect: float
+    spline: TextSpline
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
@@ -81,6 +81,5 @@ class Rectified:
 
     def source_from_target(self, target: FloatArray) -> NDArray[np.float64]:
         """The transform itself: normalised source points (P, 2) of normalised target points (P, 2)."""
-        targets = control_point_targets(len(self.theta))
-        basis = thin_plate_basis(targets, target, kernel_aspect=self.kernel_aspect)
+        basis = self.spline.basis(len(self.theta), target, self.image.shape[:2])
         return np.asarray(basis @ self.theta.astype(np.float64))

@@ -10,10 +10,21 @@ from safetensors.torch import save
 from stn_deploy.artifact import METADATA_KEY, RectifierSpec
 from stn_deploy.data import write_whole
 from stn_deploy.errors import ArtifactError, OutputError
-from stn_deploy.training.rectifier import TextRectifier
+from stn_deploy.training.published import PUBLISHED, PublishedRectifier
+from stn_deploy.training.rectifier import AnyRectifier, TextRectifier
 
 
-def save_checkpoint(rectifier: TextRectifier, path: Path) -> None:
+def build_rectifier(spec: RectifierSpec) -> TextRectifier | PublishedRectifier:
+    """The rectifier whose network a spec names, without weights.
+
+    Raises:
+        ArtifactError: the spec's localisation settings are those of no network here.
+    """
+    published = spec.localisation.get("network") == PUBLISHED
+    return PublishedRectifier(spec) if published else TextRectifier(spec)
+
+
+def save_checkpoint(rectifier: AnyRectifier, path: Path) -> None:
     """Write a checkpoint: all of it, or nothing.
 
     Raises:
@@ -27,7 +38,7 @@ def save_checkpoint(rectifier: TextRectifier, path: Path) -> None:
         raise OutputError(f"{path}: the checkpoint could not be written ({error})") from error
 
 
-def load_checkpoint(path: Path) -> TextRectifier:
+def load_checkpoint(path: Path) -> TextRectifier | PublishedRectifier:
     """Read a checkpoint; the rectifier comes back in evaluation mode.
 
     Raises:
@@ -45,7 +56,7 @@ def load_checkpoint(path: Path) -> TextRectifier:
         ) from error
     if METADATA_KEY not in metadata:
         raise ArtifactError(f"{path}: a safetensors file, but not a checkpoint of stn-deploy train")
-    rectifier = TextRectifier(RectifierSpec.from_json(metadata[METADATA_KEY], name=str(path)))
+    rectifier = build_rectifier(RectifierSpec.from_json(metadata[METADATA_KEY], name=str(path)))
     try:
         rectifier.load_state_dict(weights)
     except RuntimeError as error:

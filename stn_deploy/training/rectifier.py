@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -32,6 +33,24 @@ class Localised(NamedTuple):
     theta: Tensor
     score: Tensor
     points: Tensor
+
+
+class AnyRectifier(Protocol):
+    """What can be saved and exported: a `torch.nn.Module` that finds theta and score, and says what it is."""
+
+    spec: RectifierSpec
+
+    def __call__(self, thumbnails: Tensor, sizes: Tensor) -> Localised:
+        """Localise text: thumbnails (n, 3, h, w), BGR in [0, 255], and sizes (n, 2), pixels."""
+
+    def eval(self) -> Any:
+        """Go to evaluation mode."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The weights by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take weights; RuntimeError where they do not fit."""
 
 
 class TextRectifier(nn.Module):
@@ -78,22 +97,26 @@ class TextRectifier(nn.Module):
         lines = self.predict_lines(thumbnails, sizes)
         points = self.points_of(lines)
         theta = with_margin(lines, points, sizes, self.spec.margin)
-        gate = self.spec.gate
-        score = gate_score(
-            points,
-            sizes,
-            tilt_limit=math.radians(gate["tilt_degrees"]),
-            sag_limit=gate["sag"],
-            taper_limit=gate["taper"],
-            short=gate.get("short", 0.0),
-            long=gate.get("long", math.inf),
-        )
-        return Localised(theta, score, points)
+        return Localised(theta, score_of(points, sizes, self.spec), points)
 
     def predict_lines(self, thumbnails: Tensor, sizes: Tensor) -> Tensor:
         """Text lines as polynomials: coefficients of midline and half height, normalised."""
         raw: Tensor = self.network(thumbnails, sizes)
         return self.identity + raw.float().reshape(-1, MIDLINE + HALF_HEIGHT, 2)
+
+
+def score_of(points: Tensor, sizes: Tensor, spec: RectifierSpec) -> Tensor:
+    """(n,): the score of control points (n, K, 2) with the limits of a spec, see `gate_score`."""
+    gate = spec.gate
+    return gate_score(
+        points,
+        sizes,
+        tilt_limit=math.radians(gate["tilt_degrees"]),
+        sag_limit=gate["sag"],
+        taper_limit=gate["taper"],
+        short=gate.get("short", 0.0),
+        long=gate.get("long", math.inf),
+    )
 
 
 def untrained_rectifier(recipe: Recipe, *, real_words: int = 0) -> TextRectifier:

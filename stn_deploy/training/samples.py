@@ -7,12 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from stn_deploy.data import thumbnail_batch
-from stn_deploy.geometry import (
-    control_point_targets,
-    normalised_from_pixels,
-    target_points,
-    thin_plate_basis,
-)
+from stn_deploy.geometry import TextSpline, normalised_from_pixels
 from stn_deploy.pictures import Picture, draw_control_points, fit, tabulate
 from stn_deploy.stn import sample
 from stn_deploy.training.rectifier import TextRectifier
@@ -32,8 +27,7 @@ def draw_samples(rectifier: TextRectifier, scenes: list[Scene], device: torch.de
     thumbnails = torch.from_numpy(thumbnail_batch([scene.image for scene in scenes], spec.thumbnail_size))
     found = rectifier(thumbnails.float().to(device), torch.from_numpy(sizes).to(device))
     points, theta = found.points.float().cpu().numpy(), found.theta.float().cpu().numpy()
-    targets = control_point_targets(spec.control_points)
-    basis = thin_plate_basis(targets, target_points(_RESULT), kernel_aspect=spec.kernel_aspect)
+    basis = TextSpline.of(spec).pixel_basis(spec.control_points, _RESULT)
     cells, notes = [], []
     for scene, own, control in zip(scenes, points, theta, strict=True):
         cells.append(_cell(scene, own, (basis @ control).reshape(*_RESULT, 2)))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stn_deploy.geometry import normalised_from_pixels
+from stn_deploy.geometry import TextSpline, normalised_from_pixels
 from stn_deploy.runtime.sampling import sample_original
 from stn_deploy.training.backgrounds import PLAIN
 from stn_deploy.training.bends import Arc, Cylinder, Envelope, Flag, Snake, Wave
@@ -52,9 +52,8 @@ def plain_scene(warp: Warp, *, text_height: float = 60.0, flat: FlatText = FLAT)
 def straightened(scene: Scene, size: tuple[int, int]) -> np.ndarray:
     """The scene sampled by its own truth, as coverage (255 where there is ink)."""
     theta = normalised_from_pixels(scene.points, scene.image.shape[:2]).astype(np.float32)
-    return 255 - sample_original(scene.image, theta, size, kernel_aspect=0.15, exact=True)[..., 0].astype(
-        np.float32
-    )
+    sampled = sample_original(scene.image, theta, size, spline=TextSpline(kernel_aspect=0.15), exact=True)
+    return 255 - sampled[..., 0].astype(np.float32)
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stn_deploy.geometry import control_point_targets, normalised_from_pixels, target_points, thin_plate_basis
+from stn_deploy.geometry import (
+    TextSpline,
+    control_point_targets,
+    normalised_from_pixels,
+    target_points,
+    thin_plate_basis,
+)
 from stn_deploy.runtime.sampling import sample_original, source_grid, supersampling
 from stn_deploy.training.bends import Arc
 from stn_deploy.training.scene import place
@@ -15,6 +21,7 @@ from tests.tolerances import LATTICE, POINT
 
 ASPECT = 0.15
 """What text rectifiers use."""
+SPLINE = TextSpline(kernel_aspect=ASPECT)
 
 
 def warps() -> dict[str, Warp]:
@@ -42,9 +49,7 @@ def test_the_lattice_is_within_a_tenth_of_a_pixel(size: tuple[int, int]) -> None
         placement = place(warp, text_height=48, margins=np.full(4, 0.3))
         points = (warp.control_points(20) - placement.origin) * placement.scale
         theta = normalised_from_pixels(points, placement.size).astype(np.float32)
-        coarse, exact = (
-            source_grid(theta, size, kernel_aspect=ASPECT, exact=exact) for exact in (False, True)
-        )
+        coarse, exact = (source_grid(theta, size, spline=SPLINE, exact=exact) for exact in (False, True))
         assert coarse.shape == exact.shape == (*size, 2)
         per_unit = np.array(placement.size[::-1]) / 2
         steps = [np.linalg.norm(np.diff(exact * per_unit, axis=axis), axis=-1).max() for axis in (0, 1)]
@@ -57,7 +62,7 @@ def test_the_exact_grid_is_the_spline_at_the_pixel_centres(size: tuple[int, int]
     theta = np.random.default_rng(0).uniform(-1, 1, (20, 2)).astype(np.float32)
     for aspect in (1.0, ASPECT):
         basis = thin_plate_basis(control_point_targets(20), target_points(size), kernel_aspect=aspect)
-        grid = source_grid(theta, size, kernel_aspect=aspect, exact=True)
+        grid = source_grid(theta, size, spline=TextSpline(kernel_aspect=aspect), exact=True)
         assert np.abs(grid.reshape(-1, 2) - basis @ theta).max() < 10 * POINT
 
 

@@ -13,6 +13,7 @@ import torch
 from stn_deploy.data.thumbnails import thumbnail
 from stn_deploy.export import verify
 from stn_deploy.export.graph import RectifierGraph
+from stn_deploy.geometry import TextSpline
 from stn_deploy.runtime import pack_canvas
 from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser
 from stn_deploy.runtime.sampling import sample_original
@@ -61,7 +62,7 @@ def in_parts(localiser: OrtLocaliser, rectifier: TextRectifier, crops: Sequence[
     sizes = np.array([crop.shape[:2] for crop in crops], np.float32)
     theta, score = localiser.localise(small, sizes)
     pixels = [
-        sample_original(*pair, spec.output_size, kernel_aspect=spec.kernel_aspect, exact=True)
+        sample_original(*pair, spec.output_size, spline=TextSpline.of(spec), exact=True)
         for pair in zip(crops, theta, strict=True)
     ]
     return Answer(np.stack(pixels).astype(np.float32), theta, score)

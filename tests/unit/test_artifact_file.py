@@ -96,6 +96,21 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
         read_artifact(path)
 
 
+@pytest.mark.parametrize("location", ["weights.bin", "../outside.bin", "/etc/hostname"])
+def test_weights_beside_the_file_are_refused(data: bytes, location: str, tmp_path: Path) -> None:
+    """They are not covered by the digest, and may lie anywhere."""
+    model = onnx.load_from_string(data)
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, location)
+    tensor.ClearField("raw_data")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ArtifactError, match=r"model\.onnx: expected all weights inside the file, got 1 in files"
+    ):
+        read_artifact(path)
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"nothing\.onnx: cannot be read \(No such file"):
         read_artifact(tmp_path / "nothing.onnx")
@@ -104,10 +119,10 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_the_rectifier_too(data: bytes, tmp_path: Path) -> None:
-    values = {**json.loads(wire.metadata(data)[METADATA_KEY]), "format_version": 2}
+    values = {**json.loads(wire.metadata(data)[METADATA_KEY]), "format_version": 3}
     path = tmp_path / "newer.onnx"
     path.write_bytes(wire.with_metadata(data, METADATA_KEY, json.dumps(values)))
-    with pytest.raises(ArtifactError, match=r"newer\.onnx: format version 2 is newer"):
+    with pytest.raises(ArtifactError, match=r"newer\.onnx: format version 3 is newer"):
         Rectifier(path)
 
 

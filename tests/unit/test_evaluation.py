@@ -11,7 +11,7 @@ import pytest
 
 from stn_deploy.data import Sample
 from stn_deploy.errors import ArgumentError, DatasetError, ImageError
-from stn_deploy.geometry import control_point_targets
+from stn_deploy.geometry import TextSpline, control_point_targets
 from stn_deploy.runtime import Rectified, Rectifier
 from stn_deploy.runtime.evaluation import Case, Evaluation, evaluate
 from stn_deploy.runtime.ocr import Reading
@@ -53,7 +53,7 @@ def scripted_rectifier(untouched: set[int]) -> Rectifier:
             result[..., 0] = STRAIGHT
         theta = control_point_targets(4).astype(np.float32)
         return Rectified(
-            image=result, applied=applied, score=0.5, theta=theta, source_size=(4, 9), kernel_aspect=1.0
+            image=result, applied=applied, score=0.5, theta=theta, source_size=(4, 9), spline=TextSpline()
         )
 
     return cast(Rectifier, straighten)

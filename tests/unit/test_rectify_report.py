@@ -10,7 +10,7 @@ import pytest
 from stn_deploy.cli import rectify_report
 from stn_deploy.cli.rectify_report import Report
 from stn_deploy.data import FoundImage
-from stn_deploy.geometry import control_point_targets
+from stn_deploy.geometry import TextSpline, control_point_targets
 from stn_deploy.runtime import Rectified
 from stn_deploy.runtime.folder import FileResult
 from stn_deploy.runtime.sheet import SheetRow
@@ -20,7 +20,7 @@ def result(name: str, applied: bool) -> FileResult:
     image = np.full((20, 50, 3), 90, np.uint8)
     theta = control_point_targets(20).astype(np.float32)
     found = Rectified(
-        image=image, applied=applied, score=0.5, theta=theta, source_size=(20, 50), kernel_aspect=1.0
+        image=image, applied=applied, score=0.5, theta=theta, source_size=(20, 50), spline=TextSpline()
     )
     return FileResult(
         source=FoundImage(Path(name), Path(name)), output=Path(name), original=image, result=found

@@ -24,7 +24,14 @@ SPEC = RectifierSpec(
     recipe={"name": "x", "seed": 3},
     digest="abc",
     gate={"tilt_degrees": 7.5, "sag": 0.2, "taper": 0.3, "short": 2.0, "long": 6.0},
+    precision="float16",
+    padding="zeros",
+    control_inset=0.1,
+    target_align_corners=True,
+    input_size=(20, 60),
+    thumbnail_align_corners=True,
 )
+GEOMETRY = ("padding", "control_inset", "target_align_corners", "input_size", "thumbnail_align_corners")
 
 
 def test_a_spec_comes_back_as_it_went_in() -> None:
@@ -66,6 +73,11 @@ WRONG: dict[str, list[object]] = {
     "threshold": [-0.1, 1.1, float("nan"), None],
     "std": [0, -1, float("nan")],
     "channel_order": ["GBR", "rgb", 3],
+    "padding": ["reflection", "Zeros", 0, None],
+    "control_inset": [-0.1, 1.0, float("nan"), "0.1", None],
+    "target_align_corners": [1, None, "yes"],
+    "input_size": [[32], [1, 100], [32, 9000], [32.0, 100.0], "ab", 5],
+    "thumbnail_align_corners": [0, None],
 }
 
 
@@ -91,6 +103,11 @@ def test_a_value_out_of_range_is_refused_with_the_file_and_the_field(name: str, 
         ("recipe", None),
         ("digest", 7),
         ("format_version", float("inf")),
+        ("format_version", 0),
+        ("format_version", -1),
+        ("format_version", 1.5),
+        ("format_version", True),
+        ("format_version", "1"),
     ],
 )
 def test_a_value_of_another_type_is_refused(name: str, value: object) -> None:
@@ -121,6 +138,23 @@ def test_a_spec_that_lacks_a_field_is_refused(field: str) -> None:
 def test_a_newer_format_is_refused_with_the_remedy_before_anything_else_is_read() -> None:
     values = {"format_version": FORMAT_VERSION + 1, "transform": "wormhole"}
     with pytest.raises(
-        ArtifactError, match=r"format version 2 is newer than 1.*pip install --upgrade stn-deploy"
+        ArtifactError, match=r"format version 3 is newer than 2.*pip install --upgrade stn-deploy"
     ):
         RectifierSpec.from_json(json.dumps(values), name="crate.onnx")
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_each_geometry_that_older_readers_would_get_wrong_makes_a_file_of_version_2(name: str) -> None:
+    changed = dataclasses.replace(RectifierSpec(), **{name: getattr(SPEC, name)})
+    values = json.loads(changed.to_json())
+    assert changed.format_version == values["format_version"] == 2
+    assert [field for field in GEOMETRY if field in values] == [name]
+    assert RectifierSpec.from_json(changed.to_json()) == changed
+
+
+def test_a_spec_that_needs_none_of_them_is_written_as_before() -> None:
+    plain = dataclasses.replace(SPEC, **{name: getattr(RectifierSpec(), name) for name in GEOMETRY})
+    values = json.loads(plain.to_json())
+    assert plain.format_version == values["format_version"] == 1
+    assert not values.keys() & {*GEOMETRY}
+    assert RectifierSpec.from_json(plain.to_json()) == plain
