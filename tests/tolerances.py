@@ -63,5 +63,5 @@ HALF_THETA = 5e-3
 """theta of a network in float16 beside float32, normalised: 2^-11 for each of some ten roundings on the way, of
 numbers near one, which the large weights of the random rectifier amplify."""
 
-HALF_PIXEL = 1.0
+HALF_PIXEL = 0.5
 """Of 255, on the mean: `HALF_THETA` moves a sample by a fraction of a pixel, and only edges show it."""
