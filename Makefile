@@ -25,7 +25,7 @@ TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format train bench picture wheel clean environment
+.PHONY: help quickstart test check format train bench picture wheel clean environment engines
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,8 +37,11 @@ quickstart: $(QUICKSTART_STAMP)  ## straighten the rendered samples with the rec
 	@echo "Your own files:                  $(BIN)/stn-deploy rectify PHOTO.jpg FOLDER 'crops/*.png' -o straight --sheet"
 	@echo "In Python:                       from stn_deploy import Rectifier; crop = Rectifier()(image).image"
 
-test: $(TEST_STAMP)  ## all tests
+test: $(TEST_STAMP) engines  ## all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+engines: $(TEST_STAMP)  ## the engines that the tests drive, into build/engines: TensorRT-RTX, an old ONNX Runtime
+	@$(BIN)/python tests/engines/install.py $(PIP_FLAGS)
 
 check: $(TEST_STAMP)  ## formatter, linter and type checker; changes nothing
 	@echo "Formatter"; $(BIN)/ruff format --check $(SOURCES)

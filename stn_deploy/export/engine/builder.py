@@ -46,7 +46,7 @@ def build_engine(
     Raises:
         ArtifactError: the model is not an exported rectifier.
         ArgumentError: the library cannot do what the settings ask.
-        MissingDependency: no library is installed, or TensorRT without cuda-python.
+        MissingDependency: no library is installed, or TensorRT without cuda-bindings.
         EngineError: the file is refused, there is no GPU for TensorRT, or the build fails.
         OutputError: engine, record or timing cache cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The GPU through NVIDIA's cuda-python: what it is, its memory, a stream. The only file that calls CUDA."""
+"""The GPU through NVIDIA's cuda-bindings: what it is, its memory, a stream. The only file that calls CUDA."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _cuda() -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        raise MissingDependency.of("cuda-python (12.6 or newer)", "tensorrt") from error
+        raise MissingDependency.of("cuda-bindings", "tensorrt") from error
     return runtime
 
 
@@ -40,7 +40,7 @@ def find_gpu(index: int = 0) -> Gpu:
 
     Raises:
         EngineError: there is none, or its driver does not answer.
-        MissingDependency: cuda-python is not installed.
+        MissingDependency: cuda-bindings is not installed.
     """
     cuda = _cuda()
     try:
@@ -60,7 +60,7 @@ class Device:
         """Take the GPU of a number.
 
         Raises:
-            EngineError: CUDA does not start. MissingDependency: cuda-python is not installed.
+            EngineError: CUDA does not start. MissingDependency: cuda-bindings is not installed.
         """
         self._cuda = _cuda()
         self._memory: dict[str, tuple[int, int]] = {}

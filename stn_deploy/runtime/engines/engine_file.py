@@ -72,7 +72,7 @@ def open_engine(path: Path, machine: Machine | None = None) -> EngineFile:
         ArtifactError: no such engine, no record, or damaged.
         EngineError: it was built for another version or another GPU; the message has the command that builds
             it for this one.
-        MissingDependency: the library that runs it, or cuda-python, is not installed.
+        MissingDependency: the library that runs it, or cuda-bindings, is not installed.
     """
     data, record = read_engine(path)
     expect_fit(path, record, this_machine(record.backend) if machine is None else machine)
