@@ -21,6 +21,7 @@ from stn_deploy.export.crops import Crops
 from stn_deploy.export.passes.float16 import float16
 from stn_deploy.export.passes.int8 import PERCENTILE, int8
 from stn_deploy.export.passes.rewrite import Pass, write_artifact
+from stn_deploy.export.rounding import with_roundings
 from stn_deploy.geometry import measure_text_lines, pixels_from_normalised
 from stn_deploy.runtime.engines.ort import OrtLocaliser
 
@@ -69,18 +70,30 @@ def theta_error(reference: bytes, candidate: bytes, spec: RectifierSpec, crops: 
     (theta, score), (other, other_score) = (
         _localised(OrtLocaliser(data), crops) for data in (reference, candidate)
     )
-    sizes = crops.sizes[:, None]
-    points = pixels_from_normalised(theta, sizes)
-    distances = np.linalg.norm(pixels_from_normalised(other, sizes) - points, axis=-1)
-    # Control points inside the edges of the output measure a part of it; the margin is not text.
-    text = measure_text_lines(points).height / (1 - spec.control_inset) / (1 + 2 * spec.margin)
+    pixels, heights = theta_distances(theta, other, crops.sizes, spec)
     flips = (score >= spec.threshold) != (other_score >= spec.threshold)
     return ThetaError(
-        pixels=Spread.of(distances),
-        heights=Spread.of(distances / np.maximum(text, 1e-3)[:, None]),
+        pixels=Spread.of(pixels),
+        heights=Spread.of(heights),
         flips=float(flips.mean()),
         crops=len(crops.sizes),
     )
+
+
+def theta_distances(
+    theta: NDArray[Any], other: NDArray[Any], sizes: NDArray[Any], spec: RectifierSpec
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Distances of control points, (n, K), in pixels of the source and in heights of the text.
+
+    Args:
+        theta: (n, K, 2), which also says how high the text is. other: to compare with it.
+        sizes: (n, 2), height and width of the crops, pixels. spec: of the rectifier.
+    """
+    points = pixels_from_normalised(theta, sizes[:, None])
+    distances = np.linalg.norm(pixels_from_normalised(other, sizes[:, None]) - points, axis=-1)
+    # Control points inside the edges of the output measure a part of it; the margin is not text.
+    text = measure_text_lines(points).height / (1 - spec.control_inset) / (1 + 2 * spec.margin)
+    return distances, distances / np.maximum(text, 1e-3)[:, None]
 
 
 def write_in_precision(
@@ -88,7 +101,8 @@ def write_in_precision(
 ) -> tuple[RectifierSpec, ThetaError]:
     """Write a copy of an exported file in lower precision, if theta stays where it was.
 
-    INT8 is calibrated on every other crop and measured on those between; float16 is measured on all.
+    INT8 is calibrated on every other crop and measured on those between; float16 is measured on all, with
+    every result rounded to half, as on a GPU.
 
     Args:
         source: an exported file in float32. target: of the copy; complete or absent, never half.
@@ -118,7 +132,8 @@ def write_in_precision(
     model = onnx.load_from_string(data)
     del model.metadata_props[:]
     changed = change(model)
-    error = theta_error(data, changed.SerializeToString(deterministic=True), spec, measured)
+    computed = with_roundings(changed) if precision == "float16" else changed
+    error = theta_error(data, computed.SerializeToString(deterministic=True), spec, measured)
     if not error.heights.p99 <= bound:  # NaN, too
         raise ArgumentError(
             f"{precision}: expected 99 % of the control points within {bound:g} text heights of those in "

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import onnx
 import torch
-from onnx import numpy_helper
 
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArtifactError
+from stn_deploy.export.weights import stored_weights
 from stn_deploy.training.checkpoint import build_rectifier
 from stn_deploy.training.published import PublishedRectifier
 from stn_deploy.training.rectifier import TextRectifier
@@ -22,17 +22,17 @@ def rectifier_from_artifact(path: Path) -> TextRectifier | PublishedRectifier:
 
     The exporter folds each batch norm into the convolution before it; here the fold is undone the other way
     round, by a batch norm that only adds the bias. So the file can be verified against torch, and training
-    can go on from it, without a checkpoint.
+    can go on from it, without a checkpoint. Of a file in float16 or INT8 the weights are those that it holds,
+    rounded; the rectifier computes in float32.
 
     Raises:
         ArtifactError: not an exported rectifier, or its weights do not fit the architecture that it names.
     """
     data, spec = read_artifact(path)
-    initializers = onnx.load_from_string(data).graph.initializer
     stored = {
-        item.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(item).copy())
-        for item in initializers
-        if item.name.startswith(_PREFIX)
+        name.removeprefix(_PREFIX): torch.from_numpy(values.copy())
+        for name, values in stored_weights(onnx.load_from_string(data)).items()
+        if name.startswith(_PREFIX)
     }
     rectifier = build_rectifier(spec)
     weights = rectifier.state_dict()
