@@ -28,7 +28,7 @@ class EngineRecord:
     gpu: name of the GPU that it was built on; None where none was needed.
     compute_capabilities: of the GPUs that it runs on, such as 8.6. hardware_compatible: also on any GPU of
         compute capability 8.0 or newer. version_compatible: also with newer versions of the library.
-    precision: fp32, fp16 or int8, of the localisation network.
+    precision: of the localisation network: float32, float16, int8, or int8 weights where activations are not.
     profile: sizes of the input. workspace: MiB of scratch memory allowed; None for no limit.
     plugin: file name and SHA-256 of the plugin library that it was built with and needs again; None without.
     model: name of the .onnx file. spec: its contract, with its digest.

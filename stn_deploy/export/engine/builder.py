@@ -20,10 +20,13 @@ from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, rtx_ta
 from stn_deploy.export.engine.timing_cache import read_timing_cache, write_timing_cache
 from stn_deploy.export.passes import inline_function
 from stn_deploy.export.passes.products import spell_out_products
+from stn_deploy.export.passes.weights_only import weights_only
 from stn_deploy.runtime.engines.device import find_gpu
 from stn_deploy.runtime.engines.libraries import Library, Log, find_any_library
 
 TURING = "7.5"
+RTX_HAS_INT8 = (1, 7)
+"""From this version on TensorRT-RTX computes in INT8; before it knows INT8 weights alone."""
 
 
 def build_engine(
@@ -61,7 +64,7 @@ def build_engine(
     log = Log(library.trt)
     builder = _builder(library, log)
     plugin = choose_plugin(library, settings, log)
-    changed = _changed(onnx.load_from_string(data), plugin, turing=gpu is None and TURING in targets)
+    changed = _changed(onnx.load_from_string(data), plugin, library, targets)
     network, parser = parse(library, builder, changed.SerializeToString(), log)
     _expect_as_chosen(library, network, changed, plugin)
 
@@ -106,11 +109,14 @@ def build_engine(
 
 
 def precision_of(model: ModelProto) -> str:
-    """Of the weights of an exported file: int8, fp16 or fp32."""
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+    """Of the network in a file: int8, int8 weights (where activations are not), float16 or float32."""
+    operators = {node.op_type for node in model.graph.node}
+    if "QuantizeLinear" in operators:
         return "int8"
+    if "DequantizeLinear" in operators:
+        return "int8 weights"
     halves = any(item.data_type == TensorProto.FLOAT16 for item in model.graph.initializer)
-    return "fp16" if halves else "fp32"
+    return "float16" if halves else "float32"
 
 
 def _builder(library: Library, log: Log) -> Any:
@@ -120,13 +126,15 @@ def _builder(library: Library, log: Log) -> Any:
         raise EngineError(f"{library.name} {library.version} does not start: {log.last()}") from error
 
 
-def _changed(model: ModelProto, plugin: PluginUse, *, turing: bool) -> ModelProto:
-    """The file as this library, plugin and GPU need it."""
+def _changed(model: ModelProto, plugin: PluginUse, library: Library, targets: tuple[str, ...]) -> ModelProto:
+    """The file as this plugin, library and GPU need it."""
     if plugin.change and model.functions:
         model = plugin.change(model)
-    if turing:
-        # TensorRT-RTX has no float32 matrix products for Turing, but convolutions and sums.
-        model = spell_out_products(inline_function(model) if model.functions else model)
+    if library.name == "tensorrt-rtx":
+        if library.release < RTX_HAS_INT8 and precision_of(model) == "int8":
+            model = weights_only(model)
+        if TURING in targets:  # no float32 matrix products there, but convolutions and sums
+            model = spell_out_products(inline_function(model) if model.functions else model)
     return model
 
 
