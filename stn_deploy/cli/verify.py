@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from stn_deploy.cli.common import needs, output, print_json
+from stn_deploy.cli.common import errors, needs, output, print_json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stn_deploy.export import Comparison
+
+_CROPS = 64
+"""Crops of a dataset that are compared, spread evenly."""
 
 
 def command(
@@ -24,15 +30,32 @@ def command(
     checkpoint: Annotated[
         Path | None, typer.Option(help="What it was exported from, to compare with that.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Crops to compare on, as for evaluate, or a folder of pictures; else rendered ones."
+        ),
+    ] = None,
+    engine: Annotated[
+        list[Path] | None,
+        typer.Option(help="Engine built from the model; may come again. Those beside the model come anyway."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Compare torch, the full graph and the split CPU path; exit status 1 beyond tolerance."""
+    """Compare every path through an exported file with torch; exit status 1 beyond tolerance.
+
+    The full graph in ONNX Runtime, on the CPU and on the GPU it has, the split CPU path, and built engines;
+    at several sizes of batch and canvas, on crops, and with hostile thetas: folded, far outside, NaN.
+    """
     from stn_deploy.runtime import DEFAULT_MODEL
 
     with needs("export"):
         from stn_deploy.export import verify
 
-    comparisons = verify(DEFAULT_MODEL if model is None else model, checkpoint=checkpoint)
+    path = DEFAULT_MODEL if model is None else model
+    engines = _engines(path, engine or [])
+    images = None if data is None else _images(data)
+    comparisons = verify(path, checkpoint=checkpoint, images=images, engines=engines)
     if json_:
         print_json([{**dataclasses.asdict(item), "passed": item.passed} for item in comparisons])
         passed = all(item.passed for item in comparisons)
@@ -42,25 +65,58 @@ def command(
         raise typer.Exit(1)
 
 
+def _engines(model: Path, given: list[Path]) -> list[Path]:
+    """The engines that can run here. One that is named and cannot is an error, one that is found a remark."""
+    from stn_deploy.runtime.engines.engine_file import engines_beside, open_engine
+
+    for path in given:
+        open_engine(path)
+    found = engines_beside(model, given)
+    for each in found:
+        if each.refused is not None:
+            errors.print(f"not compared: {each.refused}", style="yellow", markup=False, soft_wrap=True)
+    return [each.path for each in found if each.refused is None]
+
+
+def _images(data: Path) -> list[NDArray[np.uint8]]:
+    from stn_deploy.export.crops import read_images
+
+    unusable: list[str] = []
+    images = list(read_images(data, most=_CROPS, unusable=unusable))
+    for line in unusable:
+        errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return images
+
+
 def print_comparisons(comparisons: Sequence[Comparison]) -> bool:
     """Print the differences from torch, and below them the largest; whether all are within tolerance."""
     table = Table(title="largest difference from torch")
-    for name in ("path", "batch", "canvas", "theta", "score", "pixels\nof 255", "verdict"):
+    for name in ("path", "batch", "canvas", "theta", "source\npixels", "pixels\nof 255", "verdict"):
         table.add_column(name, justify="left" if name in ("path", "verdict") else "right", no_wrap=True)
     for item in comparisons:
         canvas = f"{item.canvas[0]} x {item.canvas[1]}"
-        numbers = (f"{item.theta:.1e}", f"{item.score:.1e}", f"{item.pixels:.3f}")
-        table.add_row(_short(item), str(item.batch), canvas, *numbers, "ok" if item.passed else "TOO FAR")
+        theta = ("hostile", "") if item.theta is None else (f"{item.theta:.1e}", _number(item.theta_pixels))
+        verdict = "ok" if item.passed else "TOO FAR"
+        table.add_row(_short(item), str(item.batch), canvas, *theta, f"{item.pixels:.3f}", verdict)
     output.print(table)
     far = [f"{_short(item)} (batch {item.batch})" for item in comparisons if not item.passed]
-    theta, score, pixels = (
-        max((getattr(item, name) for item in comparisons), key=_nan_last)
-        for name in ("theta", "score", "pixels")
+    worst = {
+        name: max((getattr(item, name) or 0.0 for item in comparisons), key=_nan_last)
+        for name in ("theta", "theta_pixels", "score", "pixels")
+    }
+    output.print(
+        "at most theta {theta:.1e}, {theta_pixels:.1e} source pixels, score {score:.1e}, "
+        "{pixels:.3f} of 255".format(**worst),
+        highlight=False,
+        soft_wrap=True,
     )
     verdict = f"beyond tolerance: {', '.join(far)}" if far else "all within tolerance"
-    worst = f"theta {theta:.1e}, score {score:.1e}, pixels {pixels:.3f} of 255"
-    output.print(f"at most {worst}: {verdict}", highlight=False, soft_wrap=True)
+    output.print(verdict, highlight=False, soft_wrap=True)
     return not far
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
 
 
 def _short(item: Comparison) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from stn_deploy.export.comparison import Comparison
 from stn_deploy.export.network import export_network
 from stn_deploy.export.onnx_file import export_rectifier
 from stn_deploy.export.reload import rectifier_from_artifact
-from stn_deploy.export.verify import Comparison, verify
+from stn_deploy.export.verify import verify
 
 __all__ = ["Comparison", "export_network", "export_rectifier", "rectifier_from_artifact", "verify"]

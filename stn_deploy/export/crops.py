@@ -77,14 +77,34 @@ def load_crops(
     Raises:
         DatasetError: there is no such dataset, it is damaged, or none of its pictures can be used.
     """
-    thumbnails, sizes, unusable = [], [], []
+    unusable: list[str] = []
+    crops = [crops_of([image], spec) for image in read_images(path, unusable=unusable, progress=progress)]
+    return Crops(*(np.concatenate(each) for each in zip(*crops, strict=True))), unusable
+
+
+def read_images(
+    path: Path,
+    *,
+    most: int = MOST,
+    unusable: list[str],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Decoded pictures of a dataset, (h, w, 3) BGR each, spread evenly over it.
+
+    Args:
+        path, progress: as for `load_crops`. most: pictures that are read.
+        unusable: takes why others could not be used.
+    Raises:
+        DatasetError: as for `load_crops`.
+    """
+    found = False
     with contextlib.ExitStack() as opened:
         pictures: _Pictures
         if path.is_dir() and not any((path / name).exists() for name in (_LABELS, _LMDB)):
-            pictures = [_File(found.path) for found in _found(path)]
+            pictures = [_File(each.path) for each in _found(path)]
         else:
             pictures = opened.enter_context(open_dataset(path))
-        chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), MOST)).round().astype(int)
+        chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), most)).round().astype(int)
         for done, index in enumerate(chosen, start=1):
             picture = pictures[int(index)]
             try:
@@ -93,15 +113,13 @@ def load_crops(
                     raise ImageError(
                         f"expected at least 2 x 2 pixels, got {image.shape[0]} x {image.shape[1]}"
                     )
-                crop = crops_of([image], spec)
-                thumbnails.append(crop.thumbnails)
-                sizes.append(crop.sizes)
+                yield image
+                found = True
             except ImageError as error:
                 unusable.append(f"{picture.name}: {str(error).removeprefix(f'{picture.name}: ')}")
             progress(done, len(chosen))
-    if not sizes:
+    if not found:
         raise DatasetError(f"{path}: expected crops, got none that can be used; the first: {unusable[0]}")
-    return Crops(np.concatenate(thumbnails), np.concatenate(sizes)), unusable
 
 
 class _Picture(Protocol):

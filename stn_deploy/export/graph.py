@@ -67,17 +67,22 @@ class RectifierGraph(nn.Module):
                 column repeated once into the padding.
             extents: (n, 2) float32, valid fraction (height, width) of the canvas.
         """
-        # TensorRT wants the cast to be the first node on a uint8 input.
-        canvas = images.to(torch.float32).permute(0, 3, 1, 2)
+        canvas = _canvas(images)
         sizes = extents * torch.tensor([images.shape[1], images.shape[2]], dtype=torch.float32)
         thumbnails = self._thumbnails(canvas, extents, sizes)
         theta, score, _ = self.rectifier(thumbnails, sizes)
+        return GraphOutputs(self._sampled(canvas, theta, extents), theta, score, thumbnails, sizes)
+
+    def sample(self, images: Tensor, extents: Tensor, theta: Tensor) -> Tensor:
+        """rectified (n, 3, h, w) of a batch as in `forward`, for a theta (n, K, 2) from elsewhere."""
+        return self._sampled(_canvas(images), theta, extents)
+
+    def _sampled(self, canvas: Tensor, theta: Tensor, extents: Tensor) -> Tensor:
         mean, std = self.scaling
         if self.kind.padding == "zeros":  # of the scaled image, as published networks pad it
             canvas = (canvas - mean) / std
         sampled = theta_grid_sample_node(canvas, self.basis, theta, extents, self.output_size, self.kind)
-        rectified = sampled if self.kind.padding == "zeros" else (sampled - mean) / std
-        return GraphOutputs(rectified, theta, score, thumbnails, sizes)
+        return sampled if self.kind.padding == "zeros" else (sampled - mean) / std
 
     def _thumbnails(self, canvas: Tensor, extents: Tensor, sizes: Tensor) -> Tensor:
         """Means of 2 x 2 bilinear samples; the numbers of `stn_deploy.data.thumbnail`."""
@@ -89,6 +94,11 @@ class RectifierGraph(nn.Module):
         grid = (samples + 1) * extents.flip(1)[:, None, None, :] - 1
         double = F.grid_sample(canvas, grid, "bilinear", "border", align_corners=False)
         return F.avg_pool2d(double, 2)
+
+
+def _canvas(images: Tensor) -> Tensor:
+    """(n, 3, H, W) float32. TensorRT wants the cast to be the first node on a uint8 input."""
+    return images.to(torch.float32).permute(0, 3, 1, 2)
 
 
 def _thumbnail_samples(spec: RectifierSpec) -> tuple[Tensor, Tensor | None]:

@@ -1,65 +1,37 @@
-"""Is it the same everywhere? theta and pixels of torch, the full graph and the split CPU path, compared."""
+"""Is it the same everywhere? torch and every path through an exported file, compared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data import thumbnail_batch
+from stn_deploy.artifact import RectifierSpec, read_artifact, sampling_model
+from stn_deploy.errors import ArgumentError
+from stn_deploy.export.compared_paths import (
+    Batch,
+    ComparedPath,
+    Floats,
+    FullGraphPath,
+    Image,
+    SplitPath,
+    TorchPath,
+)
+from stn_deploy.export.comparison import Comparison, Outputs, largest
 from stn_deploy.export.graph import RectifierGraph
+from stn_deploy.export.hostile import hostile_thetas
+from stn_deploy.export.limits import Limits, batches
+from stn_deploy.export.precision import theta_distances
 from stn_deploy.export.reload import rectifier_from_artifact
-from stn_deploy.geometry import TextSpline
-from stn_deploy.runtime.canvas import pack_canvas
-from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser
-from stn_deploy.runtime.sampling import sample_original
+from stn_deploy.runtime.engines.engine_file import open_engine
+from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser, OrtSampler, gpu_providers
+from stn_deploy.runtime.engines.trt import TrtFullGraph
 from stn_deploy.training.checkpoint import load_checkpoint
 from stn_deploy.training.flat import random_flat_text
 from stn_deploy.training.fonts import FALLBACK
 from stn_deploy.training.scene import random_scene
 from stn_deploy.training.warp import random_warp
-
-THETA_TOLERANCE = 1e-4
-"""Normalised units: a hundredth of a pixel on an image of 200 pixels."""
-PIXEL_TOLERANCE = 1.0
-"""Of 255. Half of it is the rounding of the split path to whole numbers."""
-
-Image = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Largest differences of one path against the reference on one batch.
-
-    path: what was compared. batch: images. canvas: height and width, pixels. theta: normalised units.
-    score: absolute. pixels: of 255.
-    """
-
-    path: str
-    batch: int
-    canvas: tuple[int, int]
-    theta: float
-    score: float
-    pixels: float
-
-    @property
-    def passed(self) -> bool:
-        """Within the tolerances; a NaN is not."""
-        return self.theta <= THETA_TOLERANCE and self.score <= 1e-3 and self.pixels <= PIXEL_TOLERANCE
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outputs:
-    """rectified: (n, h, w, 3) in [0, 255]. theta: (n, K, 2). score: (n,)."""
-
-    rectified: NDArray[np.float32]
-    theta: NDArray[np.float32]
-    score: NDArray[np.float32]
 
 
 def verification_images(count: int = 24, seed: int = 7) -> list[Image]:
@@ -73,88 +45,108 @@ def verification_images(count: int = 24, seed: int = 7) -> list[Image]:
 
 
 def verify(
-    model: Path, *, checkpoint: Path | None = None, images: Sequence[Image] | None = None
+    model: Path,
+    *,
+    checkpoint: Path | None = None,
+    images: Sequence[Image] | None = None,
+    engines: Sequence[Path] = (),
 ) -> list[Comparison]:
     """Compare all paths through an exported file with torch, alone and in batches, tight and padded.
 
+    The paths are the full graph in ONNX Runtime, on the CPU and on the GPU where it has one; the split CPU
+    path; and built engines. Each is given crops, and, where it can be entered behind the localisation, thetas
+    far outside the image, folded, NaN and infinite. A file of lower precision is compared with the network
+    in float32 that its weights make.
+
     Args:
-        model: the exported file.
+        model: the exported file; batch and canvas may be frozen.
         checkpoint: what it was exported from; by default torch takes the weights out of the file.
-        images: crops to compare on; rendered ones by default.
+        images: crops to compare on, (h, w, 3) BGR uint8 each; rendered ones by default.
+        engines: built from the model, that this machine can run; see
+            `stn_deploy.runtime.engines.engine_file.engines_beside`.
     Returns:
         one comparison for each path and batch.
     Raises:
-        ArtifactError: the file or the checkpoint cannot be used.
+        ArtifactError: the file, the checkpoint or an engine cannot be used.
+        ArgumentError: no image.
+        EngineError: an engine does not fit this machine, or fails.
     """
     data, spec = read_artifact(model)
     rectifier = rectifier_from_artifact(model) if checkpoint is None else load_checkpoint(checkpoint)
-    graph = RectifierGraph(rectifier, spec.output_size).eval()
-    full, localiser = OrtFullGraph(data), OrtLocaliser(data)
-    crops = list(verification_images() if images is None else images)
+    reference = TorchPath(RectifierGraph(rectifier, spec.output_size).eval(), spec)
+    crops = verification_images() if images is None else list(images)
+    if not crops:
+        raise ArgumentError("images: expected at least one crop, got none")
     comparisons = []
-    for batch, padding in _batches(crops):
-        canvas = np.array([image.shape[:2] for image in batch]).max(axis=0) + padding
-        size = (int(canvas[0]), int(canvas[1]))
-        images_, extents = pack_canvas(batch, canvas=size)
-        reference = _torch(graph, spec, images_, extents)
-        rectified, (theta, score) = full.run(images_, extents)
-        graph_outputs = _Outputs(rectified=_to_pixels(rectified, spec), theta=theta, score=score)
-        for path, outputs in (
-            ("ONNX Runtime, full graph", graph_outputs),
-            ("ONNX Runtime + OpenCV, split", _split(localiser, spec, batch)),
-        ):
-            comparisons.append(_compare(path, size, reference, outputs))
+    every = batches(crops, Limits.of_model(data))
+    paths = _paths(data, spec)
+    for batch in every:
+        expected = reference.run(batch)
+        comparisons += [_compare(path, batch, expected, reference, spec) for path in paths]
+    comparisons += _compare_hostile(paths, every[-1], reference, spec)
+    for file in engines:
+        engine = open_engine(file)
+        with TrtFullGraph(engine) as running:
+            name = f"{engine.record.backend} {engine.record.version}, {file.name}"
+            path = FullGraphPath(name, running, spec)
+            for batch in batches(crops, Limits.of_engine(engine.record.profile)):
+                comparisons.append(_compare(path, batch, reference.run(batch), reference, spec))
     return comparisons
 
 
-def _batches(crops: list[Image]) -> list[tuple[list[Image], tuple[int, int]]]:
-    """One image without padding, one padded, and ragged batches, exact and padded."""
-    return [(crops[:1], (0, 0)), (crops[1:2], (13, 40)), (crops[:7], (0, 0)), (crops, (5, 27))]
+def _paths(data: bytes, spec: RectifierSpec) -> list[ComparedPath]:
+    sampling = sampling_model(data)
+    full = FullGraphPath("ONNX Runtime, full graph", OrtFullGraph(data), spec, OrtSampler(sampling))
+    paths: list[ComparedPath] = [full, SplitPath(OrtLocaliser(data), spec)]
+    for provider in gpu_providers():
+        short = provider.removesuffix("ExecutionProvider")
+        graph, sampler = OrtFullGraph(data, provider=provider), OrtSampler(sampling, provider=provider)
+        paths.append(FullGraphPath(f"ONNX Runtime, {short}", graph, spec, sampler))
+    return paths
 
 
-def _to_pixels(rectified: NDArray[np.float32], spec: RectifierSpec) -> NDArray[np.float32]:
-    return (rectified * spec.std + spec.mean).transpose(0, 2, 3, 1)
-
-
-@torch.inference_mode()
-def _torch(
-    graph: RectifierGraph, spec: RectifierSpec, images: Image, extents: NDArray[np.float32]
-) -> _Outputs:
-    outputs = graph(torch.from_numpy(images), torch.from_numpy(extents))
-    return _Outputs(
-        rectified=_to_pixels(outputs.rectified.numpy(), spec),
-        theta=outputs.theta.numpy(),
-        score=outputs.score.numpy(),
-    )
-
-
-def _split(localiser: OrtLocaliser, spec: RectifierSpec, batch: list[Image]) -> _Outputs:
-    """What `stn_deploy.runtime.Rectifier` does, at the size of the full graph."""
-    sizes = np.array([image.shape[:2] for image in batch], np.float32)
-    thumbnails = thumbnail_batch(
-        batch,
-        spec.thumbnail_size,
-        input_size=spec.input_size,
-        align_corners=spec.thumbnail_align_corners,
-    )
-    theta, score = localiser.localise(thumbnails, sizes)
-    spline = TextSpline.of(spec)
-    sampled = [
-        sample_original(image, points, spec.output_size, spline=spline, exact=True, fill=spec.fill)
-        for image, points in zip(batch, theta, strict=True)
-    ]
-    return _Outputs(rectified=np.stack(sampled).astype(np.float32), theta=theta, score=score)
-
-
-def _compare(path: str, canvas: tuple[int, int], reference: _Outputs, outputs: _Outputs) -> Comparison:
-    def largest(name: str) -> float:
-        return float(np.abs(getattr(reference, name) - getattr(outputs, name)).max())
-
+def _compare(
+    path: ComparedPath, batch: Batch, expected: Outputs, reference: TorchPath, spec: RectifierSpec
+) -> Comparison:
+    found = path.run(batch)
+    same_theta = spec.precision == "float32"
+    pixels = expected.rectified if same_theta else reference.sample(batch, found.theta)
+    sizes = np.array([crop.shape[:2] for crop in batch.crops], np.float32)
+    in_pixels, in_heights = theta_distances(expected.theta, found.theta, sizes, spec)
     return Comparison(
-        path=path,
-        batch=len(reference.score),
-        canvas=canvas,
-        theta=largest("theta"),
-        score=largest("score"),
-        pixels=largest("rectified"),
+        path=path.name,
+        batch=len(batch.crops),
+        canvas=batch.canvas,
+        theta=largest(expected.theta, found.theta),
+        theta_pixels=float(in_pixels.max()),
+        theta_heights=float(np.quantile(in_heights, 0.99)),
+        score=largest(expected.score, found.score),
+        pixels=largest(pixels, found.rectified),
+        precision=spec.precision,
     )
+
+
+def _compare_hostile(
+    paths: Sequence[ComparedPath], batch: Batch, reference: TorchPath, spec: RectifierSpec
+) -> list[Comparison]:
+    """For each path the worst of all hostile thetas."""
+    thetas = hostile_thetas(spec, len(batch.crops)).values()
+    expected = [reference.sample(batch, theta) for theta in thetas]
+    comparisons = []
+    for path in paths:
+        sampled = [path.sample(batch, theta) for theta in thetas]
+        known: list[tuple[Floats, Floats]] = [
+            (one, other) for one, other in zip(expected, sampled, strict=True) if other is not None
+        ]
+        if known:
+            worst = max((largest(*pair) for pair in known), key=lambda value: (np.isnan(value), value))
+            comparisons.append(
+                Comparison(
+                    path=path.name,
+                    batch=len(batch.crops),
+                    canvas=batch.canvas,
+                    pixels=worst,
+                    precision=spec.precision,
+                )
+            )
+    return comparisons

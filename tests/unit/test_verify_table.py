@@ -23,7 +23,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def comparisons(**worst: float) -> list:
     """Two paths; the second has the values given."""
-    good = {"theta": 2e-6, "score": 3e-7, "pixels": 0.01}
+    good = {"theta": 2e-6, "theta_pixels": 4e-4, "score": 3e-7, "pixels": 0.01}
     return [
         Comparison(path=path, batch=24, canvas=(1213, 1702), **values)
         for path, values in zip(PATHS, (good, {**good, **worst}), strict=True)
@@ -39,13 +39,21 @@ def test_a_row_is_one_line_of_80_columns_and_every_column_has_a_name(shown: io.S
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
     assert [row[0] for row in rows] == ["full graph", "split"]
     assert [row[-1] for row in rows] == ["ok", "ok"]
-    assert rows[1][1:-1] == ["24", "1213 x 1702", "2.0e-06", "3.0e-07", "0.500"]
-    assert lines[-1] == "at most theta 2.0e-06, score 3.0e-07, pixels 0.500 of 255: all within tolerance"
+    assert rows[1][1:-1] == ["24", "1213 x 1702", "2.0e-06", "4.0e-04", "0.500"]
+    assert lines[-2] == "at most theta 2.0e-06, 4.0e-04 source pixels, score 3.0e-07, 0.500 of 255"
+    assert lines[-1] == "all within tolerance"
+
+
+def test_a_hostile_theta_has_no_error_of_its_own(shown: io.StringIO) -> None:
+    hostile = Comparison(path=PATHS[0], batch=24, canvas=(1213, 1702), pixels=0.25)
+    assert print_comparisons([*comparisons(), hostile])
+    rows = [line.strip("│").split("│") for line in shown.getvalue().splitlines() if line.startswith("│")]
+    assert [cell.strip() for cell in rows[-1][3:]] == ["hostile", "", "0.250", "ok"]
 
 
 @pytest.mark.parametrize("value", [2.0, float("nan")])
 def test_what_is_too_far_is_named_below_the_table(value: float, shown: io.StringIO) -> None:
     assert not print_comparisons(comparisons(pixels=value))
-    last = shown.getvalue().splitlines()[-1]
-    assert f"pixels {value:.3f} of 255" in last
-    assert last.endswith("beyond tolerance: split (batch 24)")
+    worst, verdict = shown.getvalue().splitlines()[-2:]
+    assert worst.endswith(f"{value:.3f} of 255")
+    assert verdict == "beyond tolerance: split (batch 24)"

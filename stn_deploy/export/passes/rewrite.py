@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from stn_deploy.artifact import METADATA_KEY, RectifierSpec, read_artifact, seal, wire
 from stn_deploy.data import write_whole
@@ -39,14 +39,23 @@ def rewrite(source: Path, target: Path, *passes: Pass) -> RectifierSpec:
     return write_artifact(model, spec, target)
 
 
+def precision_of(model: ModelProto) -> str:
+    """What the network of a model computes in: "float32", "float16" or "int8"."""
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        return "int8"
+    half = any(item.data_type == TensorProto.FLOAT16 for item in model.graph.initializer)
+    return "float16" if half else "float32"
+
+
 def write_artifact(model: ModelProto, spec: RectifierSpec, path: Path) -> RectifierSpec:
-    """Sign, check and write a model without metadata; the spec in the file.
+    """Sign, check and write a model without metadata; the spec in the file, with the precision that it has.
 
     Raises:
         OutputError: the file cannot be written.
     """
     model.ir_version = IR_VERSION
     data = model.SerializeToString(deterministic=True)
+    spec = dataclasses.replace(spec, precision=precision_of(model), digest="")
     spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
     data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)

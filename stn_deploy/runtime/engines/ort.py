@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import localisation_model
-from stn_deploy.errors import ArtifactError, MissingDependency
+from stn_deploy.errors import ArtifactError, EngineError, MissingDependency
 from stn_deploy.runtime.engines import FloatBatch, Localisation
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
+CPU = "CPUExecutionProvider"
+_EXACT: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""What makes a provider compute float32 in float32."""
+
+
+def gpu_providers() -> list[str]:
+    """The execution providers of the installed ONNX Runtime that run on an NVIDIA GPU and find one here."""
+    here = _onnxruntime()
+    built_in = [name for name in here.get_available_providers() if name in _EXACT]
+    return [name for name in built_in if here.get_device() == "GPU" and _has_nvidia_gpu()]
+
+
+def _has_nvidia_gpu() -> bool:
+    """Whether the driver shows a device; a provider that finds none would silently compute on the CPU."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingDependency.of("onnxruntime", "runtime") from error
+    return onnxruntime
+
+
+def _session(model: bytes, threads: int, provider: str = CPU) -> onnxruntime.InferenceSession:
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -27,9 +50,16 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     # Spinning threads would burn the cores that the OCR behind us needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        providers = [(provider, _EXACT.get(provider, {})), *([CPU] if provider != CPU else [])]
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise ArtifactError(f"model: ONNX Runtime {onnxruntime.__version__} refuses it: {error}") from error
+    if provider not in session.get_providers():
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__}: expected it to use {provider}, got only "
+            f"{', '.join(session.get_providers())}; its CUDA and cuDNN are missing or do not fit"
+        )
+    return session
 
 
 class OrtLocaliser:
@@ -55,9 +85,13 @@ class OrtLocaliser:
 class OrtFullGraph:
     """The whole exported graph in ONNX Runtime."""
 
-    def __init__(self, artifact: bytes, *, threads: int = 1) -> None:
-        """Load an exported file; arguments and errors as for `OrtLocaliser`."""
-        self._running = _session(artifact, threads)
+    def __init__(self, artifact: bytes, *, threads: int = 1, provider: str = CPU) -> None:
+        """Load an exported file; arguments and errors as for `OrtLocaliser`.
+
+        Args:
+            provider: execution provider of ONNX Runtime; what it cannot run, the CPU does.
+        """
+        self._running = _session(artifact, threads, provider)
 
     def run(self, images: NDArray[np.uint8], extents: FloatBatch) -> tuple[FloatBatch, Localisation]:
         """Straighten a batch; see `stn_deploy.runtime.engines.FullGraph`."""
@@ -65,3 +99,16 @@ class OrtFullGraph:
             ["rectified", "theta", "score"], {"images": images, "extents": extents}
         )
         return np.asarray(rectified), Localisation(np.asarray(theta), np.asarray(score))
+
+
+class OrtSampler:
+    """The sampling part of an exported rectifier in ONNX Runtime, for a theta from elsewhere."""
+
+    def __init__(self, sampling: bytes, *, provider: str = CPU) -> None:
+        """Load what `stn_deploy.artifact.sampling_model` cut out; errors as for `OrtLocaliser`."""
+        self._running = _session(sampling, 1, provider)
+
+    def sample(self, images: NDArray[np.uint8], extents: FloatBatch, theta: FloatBatch) -> FloatBatch:
+        """rectified (n, 3, h, w) of a batch as in `OrtFullGraph.run`, for a theta (n, K, 2)."""
+        (rectified,) = self._running.run(None, {"images": images, "extents": extents, "theta": theta})
+        return np.asarray(rectified)
