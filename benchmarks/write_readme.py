@@ -130,9 +130,11 @@ def speed() -> str:
     rates = {name: value["median"] for name, value in throughput["result"]["images_per_second"].items()}
     ours, fixed, gated, _, _, rival = rates.values()
     parity = [item for items in load("parity")["result"].values() for item in items]
-    split = max(item["pixels"] for item in parity if "split" in item["path"])
-    full = max(item["pixels"] for item in parity if "full" in item["path"])
-    theta = max(item["theta"] for item in parity)
+    crops = [item for item in parity if item["theta"] is not None]
+    split = max(item["pixels"] for item in crops if "split" in item["path"])
+    full = max(item["pixels"] for item in crops if "full" in item["path"])
+    theta, in_pixels = (max(item[name] for item in crops) for name in ("theta", "theta_pixels"))
+    hostile = max(item["pixels"] for item in parity if item["theta"] is None)
     rectify = footprint["rectify"]
     lines = [
         "| on a CPU | |",
@@ -145,8 +147,8 @@ def speed() -> str:
         f"{footprint['import_and_first_image_seconds']['median']:.2f} s, without torch |",
         f"| `rectify` on all {rectify['images']} crops of icdar2015_test | {rectify['failures']} failures, "
         f"{rectify['peak_memory_megabytes']:.0f} MB at the peak |",
-        f"| torch, full graph, split CPU path: largest difference | theta {theta:.0e}, pixels {full:.3f} "
-        f"and {split:.2f} of 255 |",
+        f"| torch, full graph, split CPU path: largest difference | theta {theta:.0e} ({in_pixels:.0e} source "
+        f"pixels), pixels {full:.3f} and {split:.2f} of 255; with hostile thetas {hostile:.2f} |",
     ]
     machine = f"{throughput['machine']}, Python {throughput['python']}"
     return "\n".join([*lines, "", f"Measured on: {machine}. Scripts and method: [benchmarks/](benchmarks)."])
