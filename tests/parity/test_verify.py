@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from stn_deploy.artifact import Profile, read_artifact
+from stn_deploy.artifact import EngineRecord, Profile, read_artifact
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export import Comparison, verify
 from stn_deploy.export.hostile import hostile_thetas
 from stn_deploy.export.limits import Limits, batches
 from stn_deploy.export.passes import Pass, float16, freeze, inline_function, rewrite
 from stn_deploy.runtime import DEFAULT_MODEL
+from stn_deploy.runtime.engines import Localisation
+from stn_deploy.runtime.engines.engine_file import EngineFile
+from stn_deploy.runtime.engines.ort import OrtFullGraph
 from tests.pictures import Image, noise, smooth
 
+verify_module = importlib.import_module("stn_deploy.export.verify")  # the package gives the function its name
 FULL, SPLIT = "ONNX Runtime, full graph", "ONNX Runtime + OpenCV, split"
 CROPS: list[Image] = [smooth(31, 90), smooth(50, 41, seed=1), noise(24, 77)]
 
@@ -114,6 +119,64 @@ def test_another_sampling_is_noticed_on_crops(tmp_path: Path) -> None:
     shifted = changed(tmp_path, partial(edit, op_type="GridSample", align_corners=1))
     comparisons = verify(shifted, images=CROPS)
     assert not any(item.passed for item in comparisons if item.path == FULL)
+
+
+class StandIn:
+    """An engine with a profile, whose numbers come from ONNX Runtime and are off by ``error`` of 255."""
+
+    error = 0.0
+
+    def __init__(self, engine: EngineFile) -> None:
+        self.record = engine.record
+        self.graph = OrtFullGraph(DEFAULT_MODEL.read_bytes())
+
+    def run(self, images: Image, extents: np.ndarray) -> tuple[np.ndarray, Localisation]:
+        self.record.profile.expect(len(images), (images.shape[1], images.shape[2]))
+        rectified, found = self.graph.run(images, extents)
+        return rectified + self.error / 127.5, found
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def engine_file(path: Path) -> EngineFile:
+    _, spec = read_artifact(DEFAULT_MODEL)
+    record = EngineRecord(
+        backend="tensorrt",
+        version="10.13.3.9",
+        gpu="a GPU",
+        compute_capabilities=("8.6",),
+        hardware_compatible=False,
+        version_compatible=False,
+        precision=spec.precision,
+        profile=Profile(batch=(2, 2, 2), canvas=((64, 128), (64, 128), (64, 128))),
+        workspace=None,
+        plugin=None,
+        model=DEFAULT_MODEL.name,
+        spec=spec,
+        sha256="",
+        size=0,
+        layers=(),
+        stn_deploy="0",
+    )
+    return EngineFile(path=path, data=b"", record=record)
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (3.0, False)])
+def test_an_engine_is_compared_within_its_profile(
+    error: float, passed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StandIn, "error", error)
+    monkeypatch.setattr(verify_module, "open_engine", engine_file)
+    monkeypatch.setattr(verify_module, "TrtFullGraph", StandIn)
+    comparisons = verify(DEFAULT_MODEL, images=CROPS, engines=[Path("mine.engine")])
+    own = [item for item in comparisons if item.path == "tensorrt 10.13.3.9, mine.engine"]
+    assert {(item.batch, item.canvas) for item in own} == {(2, (64, 128))}
+    assert {item.passed for item in own} == {passed}
+    assert all(item.passed for item in comparisons if item not in own)
 
 
 def test_no_crop_is_refused() -> None:
