@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stn_deploy.errors import ArgumentError, OutputError
 from stn_deploy.export import export_network
 from stn_deploy.export.node import DOMAIN, OP_TYPE, NodeKind
-from stn_deploy.geometry import AFFINE, AFFINE_3D, PROJECTIVE, ThinPlateSpline, Transform
+from stn_deploy.geometry import AFFINE, AFFINE_3D, PROJECTIVE, ThinPlateSpline
 from stn_deploy.stn import (
     BoundedDisplacement,
     DepthProjection,
@@ -26,26 +26,9 @@ from stn_deploy.stn import (
     SpatialTransformer,
 )
 from stn_deploy.stn.checks import MODES
-from tests.networks import alive, images
+from tests.networks import OUTPUT, SIZES, alive, images, transformer
 from tests.tolerances import SAMPLE
 from tests.transforms import TRANSFORMS
-
-SIZES = {2: (12, 17), 3: (4, 7, 6)}
-OUTPUT = {2: (7, 9), 3: (3, 5, 4)}
-
-
-def transformer(
-    transform: Transform,
-    sampler: Sampler | None = None,
-    *,
-    channels: int = 2,
-    size: tuple[int, ...] | None = None,
-) -> SpatialTransformer:
-    """A transformer whose localisation answers to its input, by up to about a third of U."""
-    axes = transform.dimensions
-    localisation = alive(FullyConnectedLocalisation((channels, *(size or SIZES[axes])), transform.identity))
-    sampler = sampler or Sampler("bilinear" if axes == 2 else "trilinear")
-    return SpatialTransformer(localisation, transform, sampler, OUTPUT[axes])
 
 
 def check_parity(network: nn.Module, path: Path, *shapes: tuple[int, ...]) -> onnx.ModelProto:
