@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stn_deploy.cli import build, evaluate, export, info, rectify, render, train, verify
+from stn_deploy.cli import build, evaluate, export, import_, info, rectify, render, train, verify
 from stn_deploy.cli.common import errors
 from stn_deploy.errors import StnDeployError
 
@@ -23,6 +23,7 @@ app.command("evaluate", short_help="Word accuracy, raw and straightened.")(evalu
 app.command("info", short_help="What is inside an exported rectifier.")(info.command)
 app.command("render", short_help="Write a labelled set of rendered words.")(render.command)
 app.command("train", short_help="Render words and train a rectifier.")(train.command)
+app.command("import", short_help="A published recogniser's rectifier.")(import_.command)
 app.command("export", short_help="Checkpoint to .onnx, verified.")(export.command)
 app.command("build", short_help=".onnx to an engine for NVIDIA GPUs.")(build.command)
 app.command("verify", short_help="The same numbers on every path?")(verify.command)

@@ -25,7 +25,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
     """(height, width) of a text such as 32x100; None of None.
 
     Raises:
@@ -36,7 +36,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     matched = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)
     if matched is None or not all(1 <= int(side) <= 8192 for side in matched.groups()):
         raise ArgumentError(
-            f"--size: expected HEIGHTxWIDTH in pixels, each 1 to 8192, such as 32x100; got {text!r}"
+            f"{option}: expected HEIGHTxWIDTH in pixels, each 1 to 8192, such as 32x100; got {text!r}"
         )
     return int(matched[1]), int(matched[2])
 

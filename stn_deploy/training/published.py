@@ -16,7 +16,7 @@ PUBLISHED = "published"
 """What the localisation settings of a spec call this network."""
 
 LUMA = (7471, 38470, 19595)
-"""Weights of blue, green and red in grey, of 65536: ITU-R 601, as Pillow rounds them."""
+"""Weights of blue, green and red in grey, of 65536: ITU-R 601, as Pillow has them."""
 
 
 class PublishedLocalisation(nn.Module):
@@ -68,7 +68,6 @@ class PublishedLocalisation(nn.Module):
                 f"convolutions, got {thumbnail_size}"
             )
         self.colours = colours
-        self.thumbnail_size = thumbnail_size
         self.pooled = pooled
         layers: list[nn.Module] = []
         before = colours
@@ -79,14 +78,10 @@ class PublishedLocalisation(nn.Module):
         self.features = nn.Sequential(*layers)
         self.reduce = nn.Linear(before if pooled else before * height * width, dense)
         self.last = nn.Linear(dense, outputs)
-        self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 3, 1, 1) / 65536, persistent=False)
-
-    luma: Tensor
 
     def forward(self, thumbnails: Tensor) -> Tensor:
-        """Transformation parameters (n, outputs) of thumbnails (n, 3, h, w), BGR in [0, 255]."""
-        coloured = thumbnails if self.colours == 3 else (thumbnails * self.luma).sum(dim=1, keepdim=True)
-        features = self.features((coloured - 127.5) / 127.5)
+        """Transformation parameters (n, outputs) of thumbnails (n, colours, h, w) in [0, 255]."""
+        features = self.features((thumbnails - 127.5) / 127.5)
         flat = features.mean(dim=(2, 3)) if self.pooled else features.flatten(1)
         parameters: Tensor = self.last(torch.relu(self.reduce(flat)))
         return parameters
@@ -115,6 +110,9 @@ class PublishedRectifier(nn.Module):
             raise ArtifactError(
                 f"rectifier spec: localisation settings {dict(spec.localisation)} do not fit: {error}"
             ) from error
+        # Of images of this size, each pixel of the thumbnail is one of the image.
+        whole = spec.input_size if spec.input_size == spec.thumbnail_size else None
+        self._whole_size = whole or (0, 0)
 
     def forward(self, thumbnails: Tensor, sizes: Tensor) -> Localised:
         """Localise text; theta and points are the same, for the network knows of no margin.
@@ -123,5 +121,23 @@ class PublishedRectifier(nn.Module):
             thumbnails: (n, 3, h, w), BGR in [0, 255].
             sizes: (n, 2), height and width of the crops, pixels.
         """
+        if self.network.colours == 1:
+            thumbnails = _grey(thumbnails, sizes, self._whole_size)
         theta = self.network(thumbnails).float().reshape(-1, self.spec.control_points, 2)
         return Localised(theta, score_of(theta, sizes, self.spec), theta)
+
+
+def _grey(thumbnails: Tensor, sizes: Tensor, whole_size: tuple[int, int]) -> Tensor:
+    """Grey thumbnails (n, 1, h, w) of coloured ones (n, 3, h, w), in [0, 255].
+
+    The published readers make grey first and round it to whole numbers, which moves theta by up to 1e-3. Of
+    an image of ``whole_size``, the input's, it is rounded here, too. In others, whose pixels lie between
+    those of the image, there is nothing whole to round.
+    """
+    weights = torch.tensor(LUMA, dtype=torch.float32, device=thumbnails.device).reshape(1, 3, 1, 1)
+    grey = (thumbnails * weights).sum(dim=1, keepdim=True) / 65536
+    # All numbers are whole and below 2^24, which float32 holds exactly.
+    rounded = ((thumbnails + 0.5).floor() * weights).sum(dim=1, keepdim=True)
+    whole = ((rounded + 32768) / 65536).floor()
+    away = (sizes - torch.tensor(whole_size, dtype=torch.float32, device=sizes.device)).abs().amax(dim=1)
+    return torch.where((away < 0.5).reshape(-1, 1, 1, 1), whole, grey)
