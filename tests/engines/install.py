@@ -1,8 +1,8 @@
 """Install the engines that the tests drive, each version in a folder of its own: build/engines/NAME.
 
-Two versions cannot live in one process, nor in one environment. Each list here names the packages of one folder;
-what is there already, for this list and this Python, stays. One that cannot be had for this Python is named, and
-its tests skip.
+Two versions cannot live in one process, nor in one environment. Each list here names the packages of one
+folder; what is there already, for this list and this Python, stays. One that cannot be had for this Python is
+named, and its tests skip.
 
     python tests/engines/install.py [FLAGS OF PIP ...]
 """

@@ -8,7 +8,7 @@ from stn_deploy.errors import ArtifactError
 
 
 def weights_only(model: ModelProto) -> ModelProto:
-    """The model without the quantisers of what it computes; weights stay in INT8 and are made float when read.
+    """The model without the quantisers of what it computes; weights stay INT8 and are made float when read.
 
     It is as small as before, and nearer to float32, for activations are no longer rounded.
 
