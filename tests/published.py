@@ -7,8 +7,10 @@ weights have statistics of batch norm and a last layer that bends strongly, so t
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -327,3 +329,16 @@ def scaled(images: Any, order: str) -> Tensor:
     elif order == "RGB":
         images = images[..., ::-1]
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def save(original: Published, folder: Path) -> Path:
+    """Its weights as the original training writes them."""
+    if original.family == "paddleocr":
+        path = folder / "best_accuracy.pdparams"
+        arrays = {name: value.numpy() for name, value in original.weights.items()}
+        path.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": {"a": "b"}}, protocol=4))
+        return path
+    content = original.weights if original.family == "trba" else {"state_dict": original.weights, "iters": 3}
+    path = folder / "best_accuracy.pth"
+    torch.save(content, path)
+    return path
