@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from onnx import numpy_helper
 
 from stn_deploy.artifact import RectifierSpec, localisation_model, read_artifact
 from stn_deploy.errors import ArgumentError, ArtifactError, DatasetError, OutputError
-from stn_deploy.export import rectifier_from_artifact
+from stn_deploy.export import export_rectifier, rectifier_from_artifact
 from stn_deploy.export.crops import MOST, Crops, crops_of, load_crops
+from stn_deploy.export.importing import import_rectifier
 from stn_deploy.export.passes import float16
 from stn_deploy.export.passes.rewrite import write_artifact
 from stn_deploy.export.precision import LARGEST_ERROR, ThetaError, theta_error, write_in_precision
@@ -23,7 +25,9 @@ from stn_deploy.export.rounding import with_roundings
 from stn_deploy.export.verify import verification_images
 from stn_deploy.export.weights import stored_weights
 from stn_deploy.runtime import DEFAULT_MODEL, Rectifier, pack_canvas
+from tests import published
 from tests.pictures import Image, smooth
+from tests.published import Published
 from tests.tolerances import HALF_THETA, THETA
 
 
@@ -304,3 +308,20 @@ def test_every_path_through_a_rounded_file_gives_one_theta(
     # A thumbnail that differs by its rounding may fall on the other side of a step of the quantiser.
     assert np.median(distance) < THETA
     assert distance.max() < 4 * HALF_THETA
+
+
+@pytest.mark.parametrize("make", [published.trba, published.aster])
+def test_published_rectifiers_can_be_rounded_too(make: Callable[[], Published], tmp_path: Path) -> None:
+    """With pooling between their layers, and thumbnails of their own."""
+    original = make()
+    source, target = tmp_path / "published.onnx", tmp_path / "low.onnx"
+    spec = export_rectifier(import_rectifier(original.family, published.save(original, tmp_path)), source)
+    seen = crops_of(verification_images(20), spec)
+    packed, extents = pack_canvas(verification_images(3, seed=9))
+    for precision, size in (("float16", 0.6), ("int8", 0.4)):
+        written, error = write_in_precision(source, target, precision, crops=seen)
+        assert error.heights.p99 > 0
+        assert target.stat().st_size < size * source.stat().st_size
+        full = onnxruntime.InferenceSession(target).run(None, {"images": packed, "extents": extents})
+        assert all(np.isfinite(each).all() for each in full)
+        assert rectifier_from_artifact(target).spec == written
