@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from stn_deploy.artifact import RectifierSpec
     from stn_deploy.export.crops import Crops
     from stn_deploy.export.precision import ThetaError
-
-FUNCTION = ("keep", "inline", "strip")
-"""What becomes of the function that defines ThetaGridSample."""
 
 
 def command(
@@ -40,6 +36,13 @@ def command(
             help="Text heights that 99 % of the control points may move; 0.01 for fp16, 0.1 for int8."
         ),
     ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Fix the number of images, for engines that want static shapes.")
+    ] = None,
+    canvas: Annotated[
+        str | None, typer.Option(help="Fix HEIGHTxWIDTH of the padded canvas, likewise.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="18 or 19.")] = 18,
     function: Annotated[
         str,
         typer.Option(
@@ -47,45 +50,40 @@ def command(
         ),
     ] = "keep",
 ) -> None:
-    """Write a rectifier as one .onnx file and compare it with the checkpoint.
+    """Write a rectifier as one .onnx file, once it is equal to the checkpoint.
 
     A lower precision is measured against float32 on crops, and refused where control points move too far.
     """
     from stn_deploy.cli.verify import print_comparisons
 
     with needs("export"):
-        from stn_deploy.export import export_rectifier, verify
-        from stn_deploy.export.passes import inline_function, rewrite, strip_function
-        from stn_deploy.export.precision import checked_bound, checked_precision, write_in_precision
+        from stn_deploy.export.precision import checked_bound, checked_precision
+        from stn_deploy.export.verified import ExportSettings, export_verified
         from stn_deploy.training import load_checkpoint
 
-    if function not in FUNCTION:
-        raise ArgumentError(f"--function: expected one of {', '.join(FUNCTION)}, got {function!r}")
     kind = checked_precision(precision)
     _check_options(kind, calibration, max_theta_error)
     if max_theta_error is not None:
         checked_bound(max_theta_error)
-    rectifier = load_checkpoint(checkpoint)
-    crops = None if kind == "float32" else _crops(calibration, rectifier.spec)
-    if crops is not None and kind == "int8":
-        crops.halves()  # too few are told before anything is exported
-    with TemporaryDirectory() as folder:
-        whole = to if crops is None else Path(folder, "float32.onnx")
-        spec = export_rectifier(rectifier, whole, output_size=parse_size(size))
-        if function == "inline":
-            spec = rewrite(whole, whole, inline_function)
-        equal = print_comparisons(verify(whole, checkpoint=checkpoint))
-        if crops is not None:
-            if not equal:
-                raise typer.Exit(1)
-            spec, error = write_in_precision(whole, to, kind, crops=crops, largest_error=max_theta_error)
-            _print_error(kind, error)
-    if function == "strip":  # compared while something could still run it
-        spec = rewrite(to, to, strip_function)
-        output.print("the function is stripped: only an engine with the plugin runs the file from now on")
-    output.print(f"wrote {to} ({to.stat().st_size / 1e6:.2f} MB, digest {spec.digest[:12]})", highlight=False)
-    if not equal:
+    settings = ExportSettings(
+        output_size=parse_size(size),
+        opset=opset,
+        precision=kind,
+        crops=None if kind == "float32" else _crops(calibration, load_checkpoint(checkpoint).spec, kind),
+        largest_error=max_theta_error,
+        function=function,
+        batch=batch,
+        canvas=parse_size(canvas, "--canvas"),
+    )
+    spec, error = export_verified(checkpoint, to, settings, compared=print_comparisons)
+    if error is not None:
+        _print_error(kind, error)
+    if spec is None:
+        errors.print(f"{to}: not written, for it is not what the checkpoint computes", style="red")
         raise typer.Exit(1)
+    if function == "strip":
+        output.print("the function is stripped: only an engine with the plugin runs the file")
+    output.print(f"wrote {to} ({to.stat().st_size / 1e6:.2f} MB, digest {spec.digest[:12]})", highlight=False)
 
 
 def _check_options(precision: str, calibration: Path | None, bound: float | None) -> None:
@@ -102,7 +100,7 @@ def _check_options(precision: str, calibration: Path | None, bound: float | None
         )
 
 
-def _crops(calibration: Path | None, spec: RectifierSpec) -> Crops:
+def _crops(calibration: Path | None, spec: RectifierSpec, precision: str) -> Crops:
     """The crops of the dataset; rendered ones where none is named."""
     from stn_deploy.export.crops import crops_of, load_crops
     from stn_deploy.export.verify import verification_images
@@ -116,6 +114,8 @@ def _crops(calibration: Path | None, spec: RectifierSpec) -> Crops:
         )
     for line in unusable:
         errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if precision == "int8":
+        crops.halves()  # too few are told before anything is exported
     return crops
 
 
@@ -129,8 +129,8 @@ def _print_error(precision: str, error: ThetaError) -> None:
         table.add_row(name, f"{spread.mean:.4f}", f"{spread.p99:.4f}", f"{spread.worst:.4f}")
     output.print(table)
     output.print(
-        f"measured on {counted(error.crops, 'crop')}, of which {error.flips:.1%} are straightened by one file "
-        "and left by the other",
+        f"measured on {counted(error.crops, 'crop')}, of which {error.flips:.1%} are straightened by one "
+        "file and left by the other",
         highlight=False,
         soft_wrap=True,
     )

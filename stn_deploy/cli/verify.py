@@ -88,9 +88,11 @@ def _images(data: Path) -> list[NDArray[np.uint8]]:
     return images
 
 
-def print_comparisons(comparisons: Sequence[Comparison]) -> bool:
-    """Print the differences from torch, and below them the largest; whether all are within tolerance."""
-    table = Table(title="largest difference from torch")
+def print_comparisons(
+    comparisons: Sequence[Comparison], title: str = "largest difference from torch"
+) -> bool:
+    """Print differences, and below them the largest; whether all are within tolerance."""
+    table = Table(title=title)
     for name in ("path", "batch", "canvas", "theta", "source\npixels", "pixels\nof 255", "verdict"):
         table.add_column(name, justify="left" if name in ("path", "verdict") else "right", no_wrap=True)
     for item in comparisons:

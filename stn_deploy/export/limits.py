@@ -51,20 +51,21 @@ def batches(crops: Sequence[Image], limits: Limits) -> list[Batch]:
 
     Crops are repeated to fill a batch and cut to fit a canvas.
     """
-    wanted = [(crops[:1], (0, 0)), (crops[1:2] or crops[:1], (13, 40)), (crops[:7], (0, 0)), (crops, (5, 27))]
-    return [_fitted(chosen, padding, limits) for chosen, padding in wanted]
+    every = range(len(crops))
+    wanted = [(every[:1], (0, 0)), (every[1:2] or every[:1], (13, 40)), (every[:7], (0, 0)), (every, (5, 27))]
+    # Narrow limits make some of them the same.
+    fitted = dict.fromkeys(_fitted(crops, chosen, padding, limits) for chosen, padding in wanted)
+    return [Batch.packed([crops[index][:h, :w] for index in chosen], (h, w)) for chosen, (h, w) in fitted]
 
 
-def _fitted(crops: Sequence[Image], padding: tuple[int, int], limits: Limits) -> Batch:
+def _fitted(
+    crops: Sequence[Image], wanted: Sequence[int], padding: tuple[int, int], limits: Limits
+) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Which crops make a batch, and on which canvas."""
     smallest, largest = limits.batch
-    count = max(smallest, min(len(crops), largest, _MOST))
+    chosen = tuple(islice(cycle(wanted), max(smallest, min(len(wanted), largest, _MOST))))
     height, width = (
-        max(low, min(high, _LONGEST)) for low, high in zip(limits.smallest, limits.largest, strict=True)
+        max(low, min(max(crops[index].shape[axis] for index in chosen) + more, high, _LONGEST))
+        for axis, (low, high, more) in enumerate(zip(limits.smallest, limits.largest, padding, strict=True))
     )
-    chosen = [crop[:height, :width] for crop in islice(cycle(crops), count)]
-    needed = (max(crop.shape[axis] for crop in chosen) for axis in (0, 1))
-    canvas = [
-        min(max(side + more, low), high)
-        for side, more, low, high in zip(needed, padding, limits.smallest, (height, width), strict=True)
-    ]
-    return Batch.packed(chosen, (canvas[0], canvas[1]))
+    return chosen, (height, width)

@@ -22,6 +22,19 @@ OPSETS = (18, 19)
 """Below 18 torch's exporter does not go; from 20 on TensorRT before 11.2 misreads GridSample's modes."""
 
 
+def checked_opset(opset: int) -> None:
+    """Check that files can be written in an opset.
+
+    Raises:
+        ArgumentError: they cannot.
+    """
+    if opset not in OPSETS:
+        raise ArgumentError(
+            f"opset: expected {OPSETS[0]} or {OPSETS[1]}, got {opset!r}; older engines run {OPSETS[0]}, and "
+            "from 20 on TensorRT before 11.2 reads GridSample wrongly"
+        )
+
+
 def trace(
     module: nn.Module,
     example_inputs: tuple[Tensor, ...],
@@ -45,11 +58,7 @@ def trace(
         ArgumentError: an opset out of range, or a module that cannot be exported; the message names the
             operator and the line of code that called it.
     """
-    if opset not in OPSETS:
-        raise ArgumentError(
-            f"opset: expected {OPSETS[0]} or {OPSETS[1]}, got {opset!r}; older engines run {OPSETS[0]}, and "
-            "from 20 on TensorRT before 11.2 reads GridSample wrongly"
-        )
+    checked_opset(opset)
     with _quiet():
         try:
             exported = torch.onnx.export(

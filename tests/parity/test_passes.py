@@ -15,8 +15,9 @@ from stn_deploy.errors import ArgumentError, ArtifactError, OutputError
 from stn_deploy.export import verify
 from stn_deploy.export.node import DOMAIN, OP_TYPE
 from stn_deploy.export.passes import Pass, freeze, inline_function, rewrite, strip_function
-from stn_deploy.runtime import DEFAULT_MODEL, pack_canvas
+from stn_deploy.runtime import DEFAULT_MODEL, Rectifier, pack_canvas
 from tests.pictures import smooth
+from tests.tolerances import THETA
 
 SIZES = [(40, 120), (33, 95), (61, 70)]
 
@@ -51,6 +52,14 @@ def test_a_copy_gives_the_very_numbers_of_the_file(tmp_path: Path, change: Pass)
     assert list(before) == list(after) == ["rectified", "theta", "score"]
     for name, values in before.items():
         np.testing.assert_array_equal(after[name], values)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_the_rectifier_runs_a_file_whose_batch_is_frozen(tmp_path: Path, count: int) -> None:
+    images = [smooth(*SIZES[index % 3], seed=index) for index in range(count)]
+    frozen = Rectifier(changed(tmp_path, partial(freeze, batch=3)))(images)
+    for one, other in zip(frozen, Rectifier()(images), strict=True):
+        assert np.abs(one.theta - other.theta).max() < THETA
 
 
 @pytest.mark.parametrize("change", [inline_function, strip_function, partial(freeze, batch=3)])

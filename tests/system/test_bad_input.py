@@ -124,7 +124,7 @@ def damaged_models() -> dict[str, tuple[bytes, str]]:
             "stn-deploy export",
         ),
         "spec without fields": (foreign, "metadata is damaged"),
-        "newer format": (newer, "format version 99 is newer than 1"),
+        "newer format": (newer, "format version 99 is newer than 2"),
     }
 
 
@@ -192,6 +192,12 @@ def test_training_and_export_refuse_bad_arguments(run: Run, tmp_path: Path) -> N
             ["export", "x", "-o", "m.onnx", "--function", "drop"],
             "expected one of keep, inline, strip, got 'drop'",
         ),
+        (["export", "x", "-o", "m.onnx", "--batch", "0"], "n: expected 1 to 32768, got 0"),
+        (["export", "x", "-o", "m.onnx", "--canvas", "64"], "--canvas: expected HEIGHTxWIDTH in pixels"),
+        (["export", "x", "-o", "m.onnx", "--size", "0x9"], "--size: expected HEIGHTxWIDTH in pixels"),
+        (["export", "x", "-o", "m.onnx", "--opset", "20"], "opset: expected 18 or 19, got 20"),
+        (["verify", "--data", "absent"], "absent"),
+        (["verify", "--engine", "absent.engine"], "absent.engine"),
     ]
     for arguments, message in cases:
         done = run(*arguments)

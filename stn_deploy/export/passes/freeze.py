@@ -23,7 +23,7 @@ def freeze(model: ModelProto, *, batch: int | None = None, canvas: Size | None =
         ArgumentError: nothing to fix, or a size out of range.
         ArtifactError: a dimension that is to be fixed is not dynamic.
     """
-    values = _checked(batch, canvas)
+    values = checked_dimensions(batch, canvas)
     frozen = ModelProto()
     frozen.CopyFrom(model)
     found = {dim.dim_param for value in frozen.graph.input for dim in value.type.tensor_type.shape.dim}
@@ -41,8 +41,8 @@ def freeze(model: ModelProto, *, batch: int | None = None, canvas: Size | None =
     return onnx.shape_inference.infer_shapes(frozen, strict_mode=True, data_prop=True)
 
 
-def _checked(batch: object, canvas: object) -> dict[str, int]:
-    """The dimensions to fix, by name."""
+def checked_dimensions(batch: object, canvas: object) -> dict[str, int]:
+    """The dimensions to fix, by name; ArgumentError for one out of range, or for none."""
     values = {} if batch is None else {BATCH: batch}
     if canvas is not None:
         if not isinstance(canvas, tuple) or len(canvas) != 2:

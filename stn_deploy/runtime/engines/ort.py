@@ -75,9 +75,23 @@ class OrtLocaliser:
             MissingDependency: onnxruntime is not installed.
         """
         self._running = _session(localisation_model(artifact), threads)
+        batch = self._running.get_inputs()[0].shape[0]
+        self._frozen = batch if isinstance(batch, int) else None
 
     def localise(self, thumbnails: FloatBatch, sizes: FloatBatch) -> Localisation:
-        """Find theta and score of a batch; see `stn_deploy.runtime.engines.Localiser`."""
+        """Find theta and score of a batch; see `stn_deploy.runtime.engines.Localiser`.
+
+        A file whose batch is frozen runs as often as it takes, on images that are repeated to fill it.
+        """
+        if self._frozen is None or len(sizes) in (0, self._frozen):
+            return self._run(thumbnails, sizes)
+        count = -(-len(sizes) // self._frozen) * self._frozen
+        places = np.arange(count).clip(max=len(sizes) - 1).reshape(-1, self._frozen)
+        parts = [self._run(thumbnails[chosen], sizes[chosen]) for chosen in places]
+        theta, score = (np.concatenate(each)[: len(sizes)] for each in zip(*parts, strict=True))
+        return Localisation(theta, score)
+
+    def _run(self, thumbnails: FloatBatch, sizes: FloatBatch) -> Localisation:
         theta, score = self._running.run(["theta", "score"], {"thumbnails": thumbnails, "sizes": sizes})
         return Localisation(np.asarray(theta), np.asarray(score))
 
