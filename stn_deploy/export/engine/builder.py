@@ -102,9 +102,9 @@ def build_engine(
         ),
         stn_deploy=__version__,
     )
+    _write(to, built, record)
     if settings.timing_cache is not None:
         write_timing_cache(config, settings.timing_cache)
-    _write(to, built, record)
     return record
 
 

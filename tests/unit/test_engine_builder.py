@@ -1,0 +1,291 @@
+"""What the builder asks of TensorRT in each version, and what it refuses; TensorRT itself is a stand-in.
+
+Real builds, by TensorRT-RTX, are in tests/parity/test_engine_builds.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from stn_deploy.artifact import Profile, read_artifact, read_engine, sidecar_of
+from stn_deploy.errors import ArgumentError, EngineError, MissingDependency, OutputError, StnDeployError
+from stn_deploy.export.engine import BuildSettings, build_engine
+from stn_deploy.export.passes import inline_function, rewrite
+from tests.fake_cuda import FakeCuda, install_cuda
+from tests.fake_engine_library import PHASES, PLUGIN_FILE, FakeTensorRT, install_library
+
+SMALL = Profile(batch=(1, 2, 4), canvas=((32, 40), (64, 96), (128, 256)))
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    return install_cuda(monkeypatch, FakeCuda())
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "libplugin.so"
+    path.write_bytes(PLUGIN_FILE)
+    return path
+
+
+def with_version(monkeypatch: pytest.MonkeyPatch, version: str, cuda: FakeCuda) -> FakeTensorRT:
+    return install_library(monkeypatch, FakeTensorRT(version, cuda=cuda))
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"libplugin.so"}
+
+
+@pytest.mark.parametrize(("version", "bit"), [("10.0.1.6", 1), ("10.16.0.72", 1), ("11.4.1.0", 0)])
+def test_every_version_is_asked_for_a_strongly_typed_network_without_tf32(
+    version: str, bit: int, model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = with_version(monkeypatch, version, cuda)
+    record = build_engine(model, tmp_path / "x.engine", BuildSettings(profile=SMALL))
+    (network,), (config,) = trt.networks, trt.configs
+    assert network.flags == 1 << bit
+    assert config.flags == set()
+    assert config.hardware_compatibility_level == trt.HardwareCompatibilityLevel.NONE
+    assert config.pools == {}
+    assert config.profiles == [
+        {
+            "images": ((1, 32, 40, 3), (2, 64, 96, 3), (4, 128, 256, 3)),
+            "extents": ((1, 2), (2, 2), (4, 2)),
+        }
+    ]
+    assert (record.backend, record.version) == ("tensorrt", version)
+    assert (record.gpu, record.compute_capabilities) == ("Fake RTX", ("8.6",))
+    assert record.spec == read_artifact(model)[1]
+
+
+def test_options_reach_the_configuration_and_the_record(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = with_version(monkeypatch, "10.13.3.9", cuda)
+    settings = BuildSettings(workspace=256, hardware_compatible=True, version_compatible=True)
+    engine = tmp_path / "x.engine"
+    record = build_engine(model, engine, settings)
+    (config,) = trt.configs
+    assert config.flags == {trt.BuilderFlag.VERSION_COMPATIBLE}
+    assert config.hardware_compatibility_level == trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    assert config.pools == {trt.MemoryPoolType.WORKSPACE: 256 << 20}
+    assert (record.workspace, record.hardware_compatible, record.version_compatible) == (256, True, True)
+    assert read_engine(engine)[1] == record
+    assert (
+        json.loads(sidecar_of(engine).read_text())["sha256"]
+        == hashlib.sha256(engine.read_bytes()).hexdigest()
+    )
+
+
+@pytest.mark.parametrize("version", ["10.3.0.26", "10.7.0.23", "10.15.1.29", "11.1.0.0"])
+def test_the_plugin_takes_the_node_in_every_version_and_leaves_it_where_it_is_off(
+    version: str, model: Path, tmp_path: Path, plugin: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = with_version(monkeypatch, version, cuda)
+    taken = build_engine(model, tmp_path / "on.engine", BuildSettings(plugin="on", plugin_library=plugin))
+    assert taken.plugin == {"library": "libplugin.so", "sha256": hashlib.sha256(PLUGIN_FILE).hexdigest()}
+    assert [layer.type.name for layer in trt.networks[-1].layers] == ["PLUGIN_V3", "GRID_SAMPLE"]
+    assert bool(trt.networks[-1].model.functions) == (trt.release >= (10, 7))  # stripped for older ones
+    # The library stays loaded in this process; off must hold against that.
+    left = build_engine(model, tmp_path / "off.engine", BuildSettings(plugin="off"))
+    assert left.plugin is None
+    assert [layer.type.name for layer in trt.networks[-1].layers] == ["GRID_SAMPLE", "GRID_SAMPLE"]
+    again = build_engine(model, tmp_path / "auto.engine", BuildSettings(plugin="auto"))
+    assert again.plugin == {"library": "", "sha256": ""}
+
+
+def test_the_function_runs_where_there_is_no_plugin(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = with_version(monkeypatch, "10.13.3.9", cuda)
+    record = build_engine(model, tmp_path / "x.engine", BuildSettings(plugin="auto"))
+    assert record.plugin is None
+    assert [layer.type.name for layer in trt.networks[-1].layers] == ["GRID_SAMPLE", "GRID_SAMPLE"]
+    assert [(item["interpolation"], item["padding"]) for item in record.layers] == [("linear", "border")] * 2
+
+
+def test_a_plugin_that_is_asked_for_and_missing_is_an_error(
+    model: Path, tmp_path: Path, plugin: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    engine = tmp_path / "x.engine"
+    for settings, message in (
+        (BuildSettings(plugin="on"), "registers ThetaGridSample, version 1, in the namespace stn_deploy"),
+        (BuildSettings(plugin_library=tmp_path / "none.so"), "expected a file, found none"),
+    ):
+        with pytest.raises(EngineError, match=message):
+            build_engine(model, engine, settings)
+    plugin.write_bytes(b"something else")
+    with pytest.raises(EngineError, match="does not load"):
+        build_engine(model, engine, BuildSettings(plugin_library=plugin))
+    plugin.write_bytes(PLUGIN_FILE)
+    inlined = tmp_path / "inlined.onnx"
+    rewrite(model, inlined, inline_function)
+    with pytest.raises(EngineError, match="passed it over"):
+        build_engine(inlined, engine, BuildSettings(plugin="on", plugin_library=plugin))
+    assert left_in(tmp_path) == {"inlined.onnx"}
+
+
+def test_a_timing_cache_is_read_and_written_back_and_one_of_another_version_is_refused(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, engine = tmp_path / "deep" / "timing.cache", tmp_path / "x.engine"
+    trt = with_version(monkeypatch, "10.13.3.9", cuda)
+    settings = BuildSettings(timing_cache=cache)
+    build_engine(model, engine, settings)
+    assert cache.read_bytes() == b"cache of 10.13.3.9, and more"
+    build_engine(model, engine, settings)
+    assert trt.configs[-1].cache == b"cache of 10.13.3.9, and more"
+    assert cache.read_bytes() == b"cache of 10.13.3.9, and more, and more"
+    before = engine.read_bytes()
+    with_version(monkeypatch, "10.14.0.1", cuda)
+    with pytest.raises(EngineError, match="timing cache of tensorrt 10.14.0.1 on this GPU"):
+        build_engine(model, engine, settings)
+    assert engine.read_bytes() == before
+    assert cache.read_bytes() == b"cache of 10.13.3.9, and more, and more"
+
+
+def test_a_build_that_fails_tells_the_last_words_of_its_log_and_leaves_nothing(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_library(monkeypatch, FakeTensorRT(cuda=cuda, fails=("one", "two", "three", "four")))
+    settings = BuildSettings(timing_cache=tmp_path / "timing.cache")
+    with pytest.raises(EngineError, match="two; three; four"):
+        build_engine(model, tmp_path / "x.engine", settings)
+    assert left_in(tmp_path) == set()
+
+
+def test_a_library_that_does_not_start_says_why(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_library(monkeypatch, FakeTensorRT(cuda=None))
+    with pytest.raises(EngineError, match="does not start: CUDA initialization failure"):
+        build_engine(model, tmp_path / "x.engine")
+    cuda.count = 0
+    with pytest.raises(EngineError, match="expected an NVIDIA GPU and its driver, found none"):
+        build_engine(model, tmp_path / "x.engine")
+    assert left_in(tmp_path) == set()
+
+
+class Watcher:
+    """Keeps what it is told; raises at a step, if it is given an error."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self.error = error
+
+    def begin(self, phase: str, parent: str | None, steps: int) -> None:
+        self.told.append(("begin", phase, parent, steps))
+
+    def step(self, phase: str, done: int) -> None:
+        self.told.append(("step", phase, done))
+        if self.error is not None:
+            raise self.error
+
+    def end(self, phase: str) -> None:
+        self.told.append(("end", phase))
+
+
+def test_progress_has_every_phase_and_every_step(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    watcher = Watcher()
+    build_engine(model, tmp_path / "x.engine", progress=watcher)
+    expected: list[tuple[object, ...]] = []
+    for phase, parent, steps in PHASES:
+        expected.append(("begin", phase, parent, steps))
+        expected += [("step", phase, done + 1) for done in range(steps)]
+    assert watcher.told == [*expected, *(("end", phase) for phase, _, _ in reversed(PHASES))]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug of the watcher")])
+def test_what_is_raised_while_looking_on_stops_the_build_and_comes_through(
+    error: BaseException, model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    watcher = Watcher(error)
+    with pytest.raises(type(error)):
+        build_engine(model, tmp_path / "x.engine", progress=watcher)
+    assert [told for told in watcher.told if told[0] == "step"] == [("step", PHASES[0][0], 1)]
+    assert left_in(tmp_path) == set()
+
+
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_half_written_stays(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "x.engine.json").mkdir()
+    (tmp_path / "file").write_text("")
+    own = tmp_path / "own.onnx"
+    own.write_bytes(model.read_bytes())
+    before = left_in(tmp_path)
+    for to, message in (
+        (tmp_path / "folder", "is a folder"),
+        (tmp_path / "x.engine", "is a folder"),
+        (own, "is the model itself"),
+        (tmp_path / "file" / "x.engine", "cannot be written"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            build_engine(own, to)
+    assert left_in(tmp_path) == before
+    assert own.read_bytes() == model.read_bytes()
+
+
+def test_a_compute_capability_is_for_the_library_that_can_choose_it(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    with pytest.raises(ArgumentError, match="builds for the GPU of this machine"):
+        build_engine(model, tmp_path / "x.engine", BuildSettings(compute_capabilities=("8.6",)))
+
+
+def test_a_library_that_is_missing_broken_or_old_is_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependency, match=r"stn-deploy\[tensorrt\].*stn-deploy\[tensorrt-rtx\]"):
+        build_engine(model, tmp_path / "x.engine")
+    install_library(monkeypatch, FakeTensorRT("9.3.0"))
+    with pytest.raises(EngineError, match="expected version 10.0 or newer, found 9.3.0"):
+        build_engine(model, tmp_path / "x.engine")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"plugin": "yes"}, "expected one of auto, on, off"),
+        ({"plugin": "off", "plugin_library": Path("x.so")}, "got off"),
+        ({"compute_capabilities": ("86",)}, "expected a text such as 8.6, got '86'"),
+        ({"compute_capabilities": ("8.6", "8.6")}, "one comes twice"),
+        ({"workspace": 0}, "expected 1 to"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        BuildSettings(**settings)
+
+
+def test_a_file_that_is_no_rectifier_is_refused_before_anything_is_built(
+    tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = with_version(monkeypatch, "10.13.3.9", cuda)
+    other = tmp_path / "other.onnx"
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", [value], [onnx.helper.make_tensor_value_info("y", 1, [1])])
+    onnx.save(onnx.helper.make_model(graph), other)
+    for path in (other, tmp_path / "absent.onnx"):
+        with pytest.raises(StnDeployError):
+            build_engine(path, tmp_path / "x.engine")
+    assert trt.configs == []
