@@ -12,12 +12,13 @@ from stn_deploy.geometry import (
     target_points,
     thin_plate_basis,
 )
+from stn_deploy.runtime import Rectified
 from stn_deploy.runtime.sampling import sample_original, source_grid, supersampling
 from stn_deploy.training.bends import Arc
 from stn_deploy.training.scene import place
 from stn_deploy.training.warp import Warp, random_warp, rotation
 from tests.pictures import smooth
-from tests.tolerances import LATTICE, POINT
+from tests.tolerances import LATTICE, POINT, ROUND_TRIP
 
 ASPECT = 0.15
 """What text rectifiers use."""
@@ -104,3 +105,58 @@ def test_fine_stripes_become_their_mean_when_text_is_made_much_smaller() -> None
 )
 def test_supersampling_follows_the_reduction(text_height: float, height: int, factor: int) -> None:
     assert supersampling(text_height, height) == factor
+
+
+@pytest.mark.parametrize(
+    "spline",
+    [
+        TextSpline(control_inset=0.1, target_align_corners=True),
+        TextSpline(control_inset=0.3, kernel_aspect=0.5),
+        TextSpline(target_align_corners=True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("size", "factor"), [((33, 101), 1), ((48, 171), 2), ((20, 300), 3)], ids=str)
+def test_crop_and_way_back_agree_for_every_spline(
+    spline: TextSpline, size: tuple[int, int], factor: int
+) -> None:
+    """The grid that is sampled is the transform by which `Rectified` finds its way back."""
+    theta = (control_point_targets(20) * [0.8, 0.6] + [0.1, 0.2]).astype(np.float32)
+    theta[:, 1] += 0.2 * np.sin(3 * theta[:, 0])
+    result = Rectified(
+        image=np.zeros((*size, 3), np.uint8),
+        applied=True,
+        score=1.0,
+        theta=theta,
+        source_size=(90, 200),
+        spline=spline,
+    )
+    fine = (size[0] * factor, size[1] * factor)
+    expected = result.source_from_target(target_points(fine))
+    exact, coarse = (
+        source_grid(theta, size, spline=spline, supersample=factor, exact=exact) for exact in (True, False)
+    )
+    assert np.abs(exact.reshape(-1, 2) - expected).max() < 10 * POINT
+    per_unit = np.array(result.source_size[::-1]) / 2
+    steps = [np.linalg.norm(np.diff(exact * per_unit, axis=axis), axis=-1).max() for axis in (0, 1)]
+    assert (np.abs(coarse - exact) * per_unit).max() < LATTICE * max(1.0, *steps) * factor
+    corners = np.array([[0.5, 0.5], [size[1] - 0.5, 0.5], [size[1] / 3, size[0] / 2]])
+    assert np.abs(result.to_rectified(result.to_source(corners)) - corners).max() < ROUND_TRIP
+
+
+def test_outside_of_the_image_lies_the_fill() -> None:
+    """A pixel outside it is the fill, on the outermost pixel centre the image, half way the mean of both."""
+    image = np.full((20, 40, 3), 200, np.uint8)
+    theta = control_point_targets(20).astype(np.float32) * [[2.0, 1.0]]
+    crop = sample_original(image, theta.astype(np.float32), (20, 80), exact=True, fill=100.0)
+    assert (crop[:, :19] == 100).all()
+    assert (crop[:, 21:59] == 200).all()
+    assert (crop[:, 61:] == 100).all()
+    half = theta.copy()
+    half[:, 0] = -1
+    assert (sample_original(image, half.astype(np.float32), (20, 5), exact=True, fill=100.0) == 150).all()
+    far = theta + np.array([[1e9, 0.0]])
+    assert (sample_original(image, far.astype(np.float32), (20, 5), exact=True, fill=99.6) == 100).all()
+    nowhere = np.full_like(theta, np.nan).astype(np.float32)
+    assert (sample_original(image, nowhere, (20, 5), exact=True, fill=100.0) == 100).all()
+    assert (sample_original(image, nowhere, (20, 5), exact=True) == 0).all()

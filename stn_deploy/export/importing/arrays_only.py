@@ -74,6 +74,13 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: object) -> bytes:
+    """How they write that there are none."""
+    if arguments:
+        raise pickle.UnpicklingError("bytes made of something else")
+    return b""
+
+
 def _ignore(*_: object) -> None:
     """Single numbers are no weights."""
 
@@ -81,6 +88,7 @@ def _ignore(*_: object) -> None:
 _KNOWN: dict[tuple[str, str], Callable[..., object]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
+    **{(module, "bytes"): _no_bytes for module in ("builtins", "__builtin__")},
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Kind,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},

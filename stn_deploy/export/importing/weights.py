@@ -111,7 +111,10 @@ def _from_safetensors(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
 
 def _from_numpy(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened:  # numpy leaves a damaged file open that it opened itself
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("a single array")
             for name in file.files:
                 yield name, file[name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
