@@ -31,10 +31,16 @@ def command(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[str, typer.Option(help="Images: MIN:OPT:MAX, or one number.")] = "1:16:64",
+    batch: Annotated[
+        str | None, typer.Option(help="Images: MIN:OPT:MAX, or one number.  [default: 1:16:64]")
+    ] = None,
     canvas: Annotated[
-        str, typer.Option(help="HEIGHTxWIDTH of the padded canvas: MIN:OPT:MAX, or one size.")
-    ] = "32x32:64x256:256x1024",
+        str | None,
+        typer.Option(
+            help="HEIGHTxWIDTH of the padded canvas: MIN:OPT:MAX, or one size.  "
+            "[default: 32x32:64x256:256x1024]"
+        ),
+    ] = None,
     compute_capability: Annotated[
         list[str] | None,
         typer.Option(help="GPU to build for, such as 8.6; may come again. TensorRT-RTX, on any machine."),
@@ -67,7 +73,7 @@ def command(
     if backend is not None and backend not in BACKENDS:
         raise ArgumentError(f"--backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
     settings = BuildSettings(
-        profile=Profile.parse(batch, canvas),
+        profile=Profile.parse(batch, canvas) if batch or canvas else None,
         compute_capabilities=tuple(compute_capability or ()),
         plugin=plugin,
         plugin_library=plugin_library,

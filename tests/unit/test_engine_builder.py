@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 
 from stn_deploy.artifact import Profile, read_artifact, read_engine, sidecar_of
 from stn_deploy.errors import ArgumentError, EngineError, MissingDependency, OutputError, StnDeployError
-from stn_deploy.export.engine import BuildSettings, build_engine
-from stn_deploy.export.passes import inline_function, rewrite
+from stn_deploy.export.engine import BuildSettings, build_engine, ort_options
+from stn_deploy.export.passes import freeze, inline_function, rewrite
+from stn_deploy.runtime.engines.libraries import Library
 from tests.fake_cuda import FakeCuda, install_cuda
 from tests.fake_engine_library import PHASES, PLUGIN_FILE, FakeTensorRT, install_library
 
@@ -289,3 +291,80 @@ def test_a_file_that_is_no_rectifier_is_refused_before_anything_is_built(
         with pytest.raises(StnDeployError):
             build_engine(path, tmp_path / "x.engine")
     assert trt.configs == []
+
+
+def test_a_frozen_file_gives_its_own_sizes_and_refuses_others(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    frozen, engine = tmp_path / "frozen.onnx", tmp_path / "x.engine"
+    rewrite(model, frozen, lambda whole: freeze(whole, batch=3, canvas=(48, 200)))
+    assert build_engine(frozen, engine).profile.texts() == ("3", "48x200")
+    rewrite(model, frozen, lambda whole: freeze(whole, canvas=(48, 200)))
+    assert build_engine(frozen, engine).profile.texts() == ("1:16:64", "48x200")
+    assert build_engine(frozen, engine, BuildSettings(profile=Profile.parse("4", "48x200"))).profile.static
+    with pytest.raises(ArgumentError, match="frozen; expected batch 4 and canvas 48x200, got 4 and 48x201"):
+        build_engine(frozen, engine, BuildSettings(profile=Profile.parse("4", "48x201")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"plugin": "on"}, "TensorRT-RTX has no plugins"),
+        ({"plugin_library": Path("libx.so")}, "TensorRT-RTX has no plugins"),
+        ({"timing_cache": Path("x.cache")}, "times nothing while it builds"),
+        ({"hardware_compatible": True}, "runs on every GPU that it is built for"),
+        ({"version_compatible": True}, "belongs to the release that built it"),
+        (
+            {"compute_capabilities": ("8.6", "9.0")},
+            "TensorRT-RTX 1.7.1.116 builds for 7.5, 8.6, 12.1; got 9.0",
+        ),
+    ],
+)
+def test_what_tensorrt_rtx_cannot_do_is_refused_with_a_reason(settings: dict, message: str) -> None:
+    targets = SimpleNamespace(NONE=0, CURRENT=1, SM121=2, SM75=3, SM86=4)
+    library = Library("tensorrt-rtx", "1.7.1.116", SimpleNamespace(ComputeCapability=targets))
+    BuildSettings(compute_capabilities=("12.1", "7.5"), workspace=9).expect_of(library)
+    with pytest.raises(ArgumentError, match=message):
+        BuildSettings(**settings).expect_of(library)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"compute_capabilities": ("8.6",)}, "builds for the GPU it runs on"),
+        ({"version_compatible": True}, "has no such option"),
+        ({"plugin": "on"}, "expected the library that ONNX Runtime is to load"),
+    ],
+)
+def test_what_onnxruntime_has_no_option_for_is_refused(settings: dict, message: str, model: Path) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        ort_options(model, BuildSettings(**settings))
+
+
+def test_onnxruntime_keeps_the_engines_of_two_models_apart(model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    rewrite(model, other, inline_function)
+    ours, theirs = (ort_options(path, cache=tmp_path) for path in (model, other))
+    assert ours["trt_engine_cache_path"] == theirs["trt_engine_cache_path"] == str(tmp_path)
+    assert ours["trt_engine_cache_prefix"] != theirs["trt_engine_cache_prefix"]
+    assert ort_options(model)["trt_engine_cache_path"] == str(model.parent / "tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backend", "other"], "expected one of tensorrt, tensorrt-rtx, onnxruntime, got 'other'"),
+        (["--batch", "1:2"], "--batch: expected MIN:OPT:MAX such as 1:16:64"),
+        (["--canvas", "64"], "--canvas: expected MIN:OPT:MAX such as 32x32:64x256:256x1024"),
+        (["--backend", "tensorrt"], "--output: expected the name of the engine to write, got none"),
+    ],
+)
+def test_the_command_line_refuses_what_it_cannot_read(words: list[str], message: str, model: Path) -> None:
+    from typer.testing import CliRunner
+
+    from stn_deploy.cli.app import app
+
+    done = CliRunner().invoke(app, ["build", str(model), *words])
+    assert isinstance(done.exception, ArgumentError)
+    assert message in str(done.exception)

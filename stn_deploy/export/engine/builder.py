@@ -11,12 +11,12 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from stn_deploy import __version__
-from stn_deploy.artifact import EngineRecord, read_artifact, sidecar_of
+from stn_deploy.artifact import EngineRecord, Profile, read_artifact, sidecar_of
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.export.engine.network import expect_same_sampling, grid_samples, parse, plugin_layers
 from stn_deploy.export.engine.plugin import PluginUse, choose_plugin
 from stn_deploy.export.engine.progress import Monitor, Progress, Silent
-from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, rtx_targets
+from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, profile_for, rtx_targets
 from stn_deploy.export.engine.timing_cache import read_timing_cache, write_timing_cache
 from stn_deploy.export.passes import inline_function
 from stn_deploy.export.passes.products import spell_out_products
@@ -41,7 +41,7 @@ def build_engine(
 
     Args:
         model: the .onnx file. to: of the engine; engine and record are both complete or both absent.
-        settings: how to build; by default for 1 to 64 images on canvases of 32 x 32 to 256 x 1024 pixels.
+        settings: how to build; see `BuildSettings`.
         library: that builds; the installed one by default, TensorRT where both are.
         progress: looks on.
     Returns:
@@ -64,12 +64,14 @@ def build_engine(
     log = Log(library.trt)
     builder = _builder(library, log)
     plugin = choose_plugin(library, settings, log)
-    changed = _changed(onnx.load_from_string(data), plugin, library, targets)
+    original = onnx.load_from_string(data)
+    sizes = profile_for(original, settings.profile)
+    changed = _changed(original, plugin, library, targets)
     network, parser = parse(library, builder, changed.SerializeToString(), log)
     _expect_as_chosen(library, network, changed, plugin)
 
     config = builder.create_builder_config()
-    _configure(library, builder, config, settings, log)
+    _configure(library, builder, config, settings, sizes, log)
     if gpu is None and targets:
         _aim(library, config, targets)
     monitor = Monitor(library.trt, progress or Silent())
@@ -89,7 +91,7 @@ def build_engine(
         hardware_compatible=settings.hardware_compatible or not targets,
         version_compatible=settings.version_compatible,
         precision=precision_of(changed),
-        profile=settings.profile,
+        profile=sizes,
         workspace=settings.workspace,
         plugin=plugin.record(),
         model=model.name,
@@ -151,13 +153,15 @@ def _expect_as_chosen(library: Library, network: Any, model: ModelProto, plugin:
     expect_same_sampling(library, network, model, plugin=plugin.used)
 
 
-def _configure(library: Library, builder: Any, config: Any, settings: BuildSettings, log: Log) -> None:
+def _configure(
+    library: Library, builder: Any, config: Any, settings: BuildSettings, sizes: Profile, log: Log
+) -> None:
     trt = library.trt
     profile = builder.create_optimization_profile()
-    for name, shapes in settings.profile.shapes().items():
+    for name, shapes in sizes.shapes().items():
         profile.set_shape(name, *shapes)
     if config.add_optimization_profile(profile) < 0:
-        raise EngineError(f"{library.name} refuses the profile {settings.profile}: {log.last()}")
+        raise EngineError(f"{library.name} refuses the sizes {sizes}: {log.last()}")
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     # TF32 keeps 10 bits: a grid that is off by up to a quarter of a pixel on a canvas 1024 wide.
     if hasattr(trt.BuilderFlag, "TF32"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
+
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArgumentError
-from stn_deploy.export.engine.settings import BuildSettings
+from stn_deploy.export.engine.settings import BuildSettings, profile_for
 
 PROVIDER = "TensorrtExecutionProvider"
 
@@ -25,11 +27,12 @@ def ort_options(
         name and value of each option, as text.
     Raises:
         ArtifactError: the model is not an exported rectifier.
-        ArgumentError: ONNX Runtime has no option for a setting.
+        ArgumentError: ONNX Runtime has no option for a setting, or the file has another fixed size.
     Source: ONNX Runtime, "TensorRT Execution Provider", configurations.
     """
     settings = settings or BuildSettings()
-    _, spec = read_artifact(model)
+    data, spec = read_artifact(model)
+    sizes = profile_for(onnx.load_from_string(data), settings.profile)
     if settings.compute_capabilities:
         raise ArgumentError("compute capability: ONNX Runtime builds for the GPU it runs on; expected none")
     if settings.version_compatible:
@@ -48,7 +51,7 @@ def ort_options(
         "trt_engine_hw_compatible": "1" if settings.hardware_compatible else "0",
     }
     for place, name in enumerate(("min", "opt", "max")):
-        shapes = {key: values[place] for key, values in settings.profile.shapes().items()}
+        shapes = {key: values[place] for key, values in sizes.shapes().items()}
         options[f"trt_profile_{name}_shapes"] = ",".join(
             f"{key}:{'x'.join(map(str, shape))}" for key, shape in shapes.items()
         )

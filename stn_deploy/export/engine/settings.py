@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from onnx import ModelProto
 
 from stn_deploy.artifact import Profile
 from stn_deploy.errors import ArgumentError
@@ -20,7 +22,8 @@ AOT". 7.5 would cost speed on the others and must be asked for."""
 class BuildSettings:
     """Settings of one build.
 
-    profile: sizes of the input.
+    profile: sizes of the input; by default 1 to 64 images on canvases of 32 x 32 to 256 x 1024 pixels, and
+        what is fixed where the file has a fixed batch or canvas.
     compute_capabilities: of the GPUs to build for, such as 8.6; TensorRT-RTX only. By default 8.0 and
         newer, all in one engine.
     plugin: "on" takes our fused kernel and fails without it, "off" the standard operators, "auto" the kernel
@@ -32,7 +35,7 @@ class BuildSettings:
     version_compatible: the engine also runs in newer versions of TensorRT, up to the next major one.
     """
 
-    profile: Profile = field(default_factory=Profile)
+    profile: Profile | None = None
     compute_capabilities: tuple[str, ...] = ()
     plugin: str = "auto"
     plugin_library: Path | None = None
@@ -101,6 +104,37 @@ class BuildSettings:
                 f"compute capability: TensorRT-RTX {library.version} builds for {', '.join(known)}; "
                 f"got {', '.join(wrong)}"
             )
+
+
+def profile_for(model: ModelProto, profile: Profile | None) -> Profile:
+    """The sizes that a file is built for.
+
+    Args:
+        profile: asked for; None for the default.
+    Raises:
+        ArgumentError: the file has a fixed batch or canvas, and another one is asked for.
+    """
+    (images,) = (value for value in model.graph.input if value.name == "images")
+    batch, height, width, _ = (dim.dim_value or None for dim in images.type.tensor_type.shape.dim)
+    chosen = Profile() if profile is None else profile
+    batches, canvases = chosen.batch, chosen.canvas
+    if batch:
+        batches = (batch,) * 3
+    if height or width:
+        (low_h, low_w), (usual_h, usual_w), (high_h, high_w) = canvases
+        canvases = (
+            (height or low_h, width or low_w),
+            (height or usual_h, width or usual_w),
+            (height or high_h, width or high_w),
+        )
+    fixed = Profile(batch=batches, canvas=canvases)
+    if profile is not None and fixed != profile:
+        (wanted_batch, wanted_canvas), (has_batch, has_canvas) = profile.texts(), fixed.texts()
+        raise ArgumentError(
+            f"profile: the file is frozen; expected batch {has_batch} and canvas {has_canvas}, got "
+            f"{wanted_batch} and {wanted_canvas}; leave the sizes out, or export without freezing"
+        )
+    return fixed
 
 
 def rtx_targets(library: Library) -> dict[str, str]:
