@@ -57,6 +57,23 @@ def test_fields_of_a_later_writer_are_ignored_in_the_same_format() -> None:
     assert RectifierSpec.from_json(json.dumps(values)) == SPEC
 
 
+def test_a_lower_precision_is_told_without_a_newer_format() -> None:
+    """Runtimes of before run such a file as it is: precision is no part of what they must know."""
+    exact = RectifierSpec()
+    assert "precision" not in json.loads(exact.to_json())
+    for precision in ("float16", "int8"):
+        spec = dataclasses.replace(exact, precision=precision)
+        assert json.loads(spec.to_json())["precision"] == precision
+        assert spec.format_version == exact.format_version
+        assert RectifierSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("precision", ["fp16", "float64", "", None, 16])
+def test_a_precision_that_there_is_not_is_refused(precision: object) -> None:
+    with pytest.raises(ArtifactError, match="precision: expected float32, float16, int8, got"):
+        dataclasses.replace(SPEC, precision=precision)  # type: ignore[arg-type]
+
+
 def test_a_gate_from_before_it_looked_at_the_length_is_read() -> None:
     former = {name: limit for name, limit in SPEC.gate.items() if name not in ("short", "long")}
     values = {**json.loads(SPEC.to_json()), "gate": former}
