@@ -20,13 +20,19 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run ``stn-deploy`` with arguments in an empty folder; nothing is checked."""
+    """Run ``stn-deploy`` with arguments in an empty folder; nothing is checked.
 
-    def call(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    library: a folder of packages that are installed for this command, too.
+    """
+
+    def call(
+        *arguments: object, library: Path | None = None, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        paths = [str(path) for path in (library, ROOT) if path]
         return subprocess.run(
             [sys.executable, "-m", "stn_deploy.cli", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", "NO_COLOR": "1"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "160", "NO_COLOR": "1"},
             capture_output=True,
             text=True,
             check=False,

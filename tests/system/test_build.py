@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,35 +12,21 @@ import pytest
 from stn_deploy.artifact import read_artifact
 from stn_deploy.runtime import DEFAULT_MODEL
 from tests.engines.install import folder_of
-from tests.system.conftest import ROOT, Run
-
-Build = Callable[..., subprocess.CompletedProcess[str]]
+from tests.system.conftest import Run
 
 
 @pytest.fixture
-def with_rtx(tmp_path: Path) -> Build:
+def with_rtx(run: Run, tmp_path: Path) -> Run:
     """Run ``stn-deploy`` where TensorRT-RTX is installed, in a folder with rectifier.onnx."""
     folder = folder_of("tensorrt-rtx-1.7")
     if folder is None:
         pytest.skip("needs TensorRT-RTX 1.7: make engines installs it where it has a wheel")
     (tmp_path / "rectifier.onnx").write_bytes(DEFAULT_MODEL.read_bytes())
-
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        paths = os.pathsep.join([str(folder), str(ROOT)])
-        return subprocess.run(
-            [sys.executable, "-m", "stn_deploy.cli", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "160", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return call
+    return partial(run, library=folder)
 
 
 @pytest.mark.tensorrt
-def test_build_writes_an_engine_and_its_record_and_info_shows_it(with_rtx: Build, tmp_path: Path) -> None:
+def test_build_writes_an_engine_and_its_record_and_info_shows_it(with_rtx: Run, tmp_path: Path) -> None:
     done = with_rtx(
         "build",
         "rectifier.onnx",
@@ -76,7 +59,7 @@ def test_build_writes_an_engine_and_its_record_and_info_shows_it(with_rtx: Build
 
 @pytest.mark.tensorrt
 def test_what_tensorrt_rtx_cannot_do_is_refused_with_a_reason_and_leaves_nothing(
-    with_rtx: Build, tmp_path: Path
+    with_rtx: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "cut.onnx").write_bytes(DEFAULT_MODEL.read_bytes()[:5000])
     before = sorted(tmp_path.iterdir())

@@ -5,12 +5,14 @@ The stand-in runs the very model in ONNX Runtime, so that results must be equal 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stn_deploy.artifact import Profile, read_artifact
+from stn_deploy.artifact import Profile, read_artifact, sidecar_of
 from stn_deploy.errors import ArgumentError, EngineError
 from stn_deploy.export.engine import BuildSettings, build_engine
 from stn_deploy.export.passes import float16, rewrite
@@ -170,3 +172,17 @@ def test_an_engine_with_the_plugin_loads_its_library_from_beside_it_and_no_other
     (tmp_path / "moved.so").write_bytes(PLUGIN_FILE)
     TrtFullGraph(path, plugin_library=tmp_path / "moved.so").close()
     assert cuda.streams == {}
+
+
+def test_the_example_of_the_guide_runs(
+    engine: Path, crops: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```py\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    engine.rename(engine.with_name("mine.engine"))
+    sidecar_of(engine).rename(engine.with_name("mine.engine.json"))
+    monkeypatch.chdir(engine.parent)
+    names: dict[str, Any] = {"crops": crops[:5]}
+    exec(compile(example, "docs/guide.md", "exec"), names)
+    assert names["rectified"].shape == (5, 3, 24, 70)
+    assert names["theta"].shape == (5, 14, 2)
