@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from tests import published
 from tests.engines.install import folder_of
 from tests.system.conftest import ROOT, SAMPLES, Run
 
@@ -27,7 +26,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 def make_inputs(folder: Path) -> None:
-    """What the documents speak of: photo.jpg, crops/ and test_crops/ with labels and quads, more/, weights."""
+    """What the documents speak of: photo.jpg, crops/ and test_crops/ with labels and quads, more/."""
     (folder / "more").mkdir()
     (folder / "photo.jpg").write_bytes((SAMPLES / "arch.jpg").read_bytes())
     flag = cv2.imread(str(SAMPLES / "flag.jpg"))
@@ -35,7 +34,6 @@ def make_inputs(folder: Path) -> None:
     assert cv2.imwrite(str(folder / "more" / "other.png"), flag)
     make_crops(folder / "crops", range(12))
     make_crops(folder / "test_crops", range(12, 15))
-    published.save(published.trba(), folder)
 
 
 def make_crops(folder: Path, numbers: range) -> None:
@@ -55,7 +53,10 @@ def make_crops(folder: Path, numbers: range) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_the_commands_of_a_page_run_in_their_order(page: str, run: Run, tmp_path: Path) -> None:
+    from tests import published
+
     make_inputs(tmp_path)
+    published.save(published.trba(), tmp_path)  # best_accuracy.pth
     found = commands(page)
     assert found, f"no command in {page}"
     for arguments in found:
