@@ -21,8 +21,10 @@ import pytest
 from stn_deploy.artifact import read_artifact, read_engine
 from stn_deploy.export import export_rectifier
 from stn_deploy.export.crops import crops_of
+from stn_deploy.export.importing import import_rectifier
 from stn_deploy.export.passes import Pass, float16, int8, rewrite, strip_function
 from stn_deploy.training import TextRectifier
+from tests import published
 from tests.engines.install import folder_of
 from tests.pictures import Image
 
@@ -123,6 +125,14 @@ def with_modes_of_opset_20(model: onnx.ModelProto) -> onnx.ModelProto:
     return changed
 
 
+def export_published(folder: Path) -> Path:
+    """A recogniser's rectifier with random weights, from its own file to ours."""
+    original = published.trba(colours=3)
+    path = folder / "trba.onnx"
+    export_rectifier(import_rectifier(original.family, published.save(original, folder)), path)
+    return path
+
+
 Built = dict[str, tuple[Job, Result]]
 
 
@@ -144,6 +154,10 @@ def built(request: pytest.FixtureRequest, files: Files, tmp_path_factory: pytest
     jobs["default"] = job(model, folder / "default.engine", PROFILES[0])
     for name in ("opset_20", "stripped"):
         jobs[name] = job(folder / name / "x.onnx", folder / name / "x.engine", PROFILES[1], "8.6")
+    published_model = export_published(folder)
+    for capability in ("7.5", "8.6"):
+        name = f"trba {capability}"
+        jobs[name] = job(published_model, folder / f"{name}.engine", PROFILES[0], capability)
     results = build_all(request.param, list(jobs.values()), folder)
     return {name: (jobs[name], result) for name, result in zip(jobs, results, strict=True)}
 
@@ -174,6 +188,13 @@ def test_one_engine_serves_several_gpus_and_by_default_all_that_are_newer_than_t
     default = read_engine(Path(built["default"][0]["engine"]))[1]
     assert default.compute_capabilities == ("8.0", "8.6", "8.9", "12.0")
     assert default.hardware_compatible
+
+
+@pytest.mark.parametrize("capability", ["7.5", "8.6"])
+def test_the_rectifier_of_a_published_recogniser_builds_too(capability: str, built: Built) -> None:
+    job, result = built[f"trba {capability}"]
+    expect_as_written(job, result)
+    assert result["record"]["spec"]["transform"] == "thin_plate_spline"
 
 
 def test_a_mode_that_the_parser_takes_for_another_is_seen_and_refused(built: Built) -> None:
