@@ -60,8 +60,8 @@ def test_the_same_file_gives_the_same_numbers_in_1_17_and_in_the_newest(
             ("score", SCORE),
         ):
             np.testing.assert_allclose(then[name][key], new[name][key], rtol=0, atol=tolerance)
-    # Another kernel rounds another way now and then: by the last bit in half precision, by a step in INT8. That
-    # is noise of the size that the precision has anyway.
+    # Another kernel rounds another way now and then: by the last bit in half precision, by a step in INT8.
+    # That is noise of the size that the precision has anyway.
     for name in ("float16", "int8"):
         own = np.abs(new[name]["theta"] - new["random"]["theta"]).mean()
         assert np.abs(then[name]["theta"] - new[name]["theta"]).mean() < 0.5 * own
