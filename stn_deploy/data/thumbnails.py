@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_Taps = tuple[NDArray[np.intp], NDArray[np.float32]]
 _GATHER_ABOVE = 1 << 18  # pixels; past this, converting the whole image to float costs more than gathering
 
 
@@ -36,12 +38,13 @@ def thumbnail(
     height, width = size
     if input_size is not None:
         rows, columns = (
-            _block_positions(length, count, inputs, align_corners=align_corners)
+            _block_taps(length, count, inputs, align_corners=align_corners)
             for length, count, inputs in zip(image.shape[:2], size, input_size, strict=True)
         )
-        double: Any = _interpolated(image, rows, columns)
-    elif image.shape[0] * image.shape[1] > _GATHER_ABOVE:
-        double = _gathered(image, (2 * height, 2 * width))
+        lines = _summed(image[taps].astype(np.float32) * part[:, None, None] for taps, part in rows)
+        return _summed(lines[:, taps] * part[:, None] for taps, part in columns)
+    if image.shape[0] * image.shape[1] > _GATHER_ABOVE:
+        double: Any = _gathered(image, (2 * height, 2 * width))
     else:
         double = cv2.resize(image.astype(np.float32), (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     # Bilinear by exactly one half puts each sample in the middle of four pixels: their mean.
@@ -89,36 +92,40 @@ def spread(length: float, inputs: int) -> float:
     return float(min(max(2 - 2 * inputs / length, 0.0), 1.0))
 
 
-def _block_positions(length: int, count: int, inputs: int, *, align_corners: bool) -> NDArray[np.float64]:
-    """(2 count,): positions of the samples of all blocks along one axis of an image, pixel centres whole."""
+@lru_cache(maxsize=64)
+def _block_taps(length: int, count: int, inputs: int, *, align_corners: bool) -> list[_Taps]:
+    """The mean of the two samples of each block along one axis of an image, as a sum of weighted pixels."""
     centres = thumbnail_centres(count, inputs, align_corners=align_corners)
     offset = spread(length, inputs) / (2 * inputs)
-    positions = np.stack([centres - offset, centres + offset], axis=1).reshape(-1)
-    return np.asarray((positions + 1) * (length / 2) - 0.5, np.float64)
+    samples = [centres - offset, centres + offset] if offset else [centres]
+    taps = []
+    for sample in samples:
+        pair, weight = _taps(length, np.asarray((sample + 1) * (length / 2) - 0.5, np.float64))
+        parts = np.stack([1 - weight, weight]) / np.float32(len(samples))
+        taps += list(zip(pair, parts, strict=True))
+    return taps
+
+
+def _summed(terms: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = next(terms)
+    for term in terms:
+        total += term
+    return total
 
 
 def _gathered(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
     """Bilinear resize that touches only the rows and columns it needs."""
-    rows, columns = (
-        np.asarray((np.arange(count) + 0.5) * (length / count) - 0.5, np.float64)
+    (rows, row_weight), (columns, column_weight) = (
+        _taps(length, np.asarray((np.arange(count) + 0.5) * (length / count) - 0.5, np.float64))
         for length, count in zip(image.shape[:2], size, strict=True)
     )
-    return _interpolated(image, rows, columns)
-
-
-def _interpolated(
-    image: NDArray[np.uint8], rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Bilinear samples where rows and columns cross, (rows, columns, 3); pixel centres are whole numbers."""
-    above, row_weight = _taps(image.shape[0], rows)
-    left, column_weight = _taps(image.shape[1], columns)
-    corners = image[above.reshape(-1, 1), left.reshape(1, -1)].astype(np.float32)
-    corners = corners.reshape(2, len(rows), 2, len(columns), image.shape[2])
+    corners = image[rows.reshape(-1, 1), columns.reshape(1, -1)].astype(np.float32)
+    corners = corners.reshape(2, size[0], 2, size[1], image.shape[2])
     lines = corners[0] + (corners[1] - corners[0]) * row_weight[:, None, None, None]
     return np.asarray(lines[:, 0] + (lines[:, 1] - lines[:, 0]) * column_weight[:, None])
 
 
-def _taps(length: int, positions: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _taps(length: int, positions: NDArray[np.float64]) -> _Taps:
     """Indices (2, count) of the two pixels that each sample lies between, and the weight of the second."""
     first = np.floor(positions)
     taps = np.clip(np.stack([first, first + 1]), 0, length - 1).astype(np.intp)
