@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,7 +116,12 @@ def export_verified(
             spec = rewrite(file, file, *passes)
         if error or passes:
             title = f"{settings.title}: largest difference from torch"
-            if not _equal(verify(file), title, compared):
+            found = verify(file)
+            if error is not None:
+                # Theta was held against the bound that was asked for, on crops of the kind that will be
+                # rectified; rendered words may be of another kind. It must be a number all the same.
+                found = [replace(item, largest_heights=math.inf) for item in found]
+            if not _equal(found, title, compared):
                 return Exported(None, error)
         if settings.function == "strip":  # compared while something could still run it
             spec = rewrite(file, file, strip_function)

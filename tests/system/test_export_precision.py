@@ -89,6 +89,23 @@ def test_fp16_is_measured_on_a_folder_of_pictures_where_one_is_named(
     assert "left out: bad.png" in done.stderr
 
 
+def test_the_crops_alone_decide_how_far_theta_may_move(run: Run, tmp_path: Path) -> None:
+    """Calibrated on empty pictures the file is of no use for words, but for such pictures it is."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for index in range(8):
+        assert cv2.imwrite(str(folder / f"{index}.png"), np.full((30, 60 + index, 3), 100 + index, np.uint8))
+    done = run(
+        *("export", "checkpoint.safetensors", "-o", "int8.onnx"),
+        *("--precision", "int8", "--calibration", "crops", "--max-theta-error", "3"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "TOO FAR" not in done.stdout
+    on_words = run("verify", "int8.onnx")
+    assert on_words.returncode == 1
+    assert "TOO FAR" in on_words.stdout
+
+
 @pytest.mark.parametrize("function", ["inline", "strip"])
 def test_a_function_is_changed_in_a_lower_precision_too(
     run: Run, crops: Path, tmp_path: Path, function: str
