@@ -25,6 +25,7 @@ def sections() -> dict[str, str]:
     """The figures of each page, in Markdown, with their marks."""
     pages = {
         "README.md": [accuracy(), synthetic(), control_points(), speed()],
+        "docs/guide.md": [precision()],
         "docs/spatial_transformer.md": [transformer()],
     }
     return {name: "\n".join([BEGIN, "\n\n".join(parts), END]) for name, parts in pages.items()}
@@ -152,6 +153,51 @@ def speed() -> str:
     ]
     machine = f"{throughput['machine']}, Python {throughput['python']}"
     return "\n".join([*lines, "", f"Measured on: {machine}. Scripts and method: [benchmarks/](benchmarks)."])
+
+
+def precision() -> str:
+    """Lower precision."""
+    record = load("precision")
+    result = record["result"]
+    kinds = ("float32", "float16", "int8")
+    errors = result["theta_error"]
+    rows = {"file, MB": [f"{result['bytes'][kind] / 1e6:.2f}" for kind in kinds]}
+    for threads, measured in result["localisation"].items():
+        rates, times = measured["images_per_second"], measured["times_float32"]
+        rows[f"localisation on the CPU, images/s, {threads}"] = [
+            f"{rates[kind]['median']:,.0f}"
+            + (f" ({times[kind]['median']:.2f} times)" if kind in times else "")
+            for kind in kinds
+        ]
+    for unit, name in (("pixels", "source pixels"), ("heights", "text heights")):
+        rows[f"control points, {name}, mean / 99 % / worst"] = [
+            _rounding(errors[kind][unit]) if kind in errors else "" for kind in kinds
+        ]
+    rows["straightened by this file or by float32 alone"] = [
+        f"{errors[kind]['flips']:.2%}" if kind in errors else "" for kind in kinds
+    ]
+    for engine, read in result["word_accuracy_percent"].items():
+        name = f"words read by {engine}, {read['raw']:.1f} % raw"
+        rows[name] = [f"{read[kind]:.1f} %" for kind in kinds]
+    return "\n".join(
+        [
+            f"The shipped rectifier, calibrated on {result['calibrated_on']}, measured on the "
+            f"{result['words']} of {result['measured_on']}:",
+            "",
+            "| | fp32 | fp16 | int8 |",
+            "|---|---|---|---|",
+            *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()),
+            "",
+            "Control points and words of fp16 are those of a GPU, which rounds each result to half; ONNX "
+            f"Runtime on the CPU does not. Measured on {record['machine']}, ONNX Runtime "
+            f"{record['versions']['onnxruntime']}, N = {result['n']}, by "
+            "[benchmarks/precision.py](../benchmarks/precision.py).",
+        ]
+    )
+
+
+def _rounding(error: dict[str, float]) -> str:
+    return f"{error['mean']:.4f} / {error['p99']:.3f} / {error['worst']:.2f}"
 
 
 def transformer() -> str:
