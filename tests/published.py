@@ -295,8 +295,8 @@ def aster(
             conv, beside = (names.head + each.format(2 * index) for each in (names.conv, names.norm))
             x = convolved(x, weights, conv, beside)
         x = F.linear(x.flatten(1), *pair(weights, first))
-        statistics = (weights[f"{norm}.{each}"] for each in ("running_mean", "running_var", "weight", "bias"))
-        x = F.relu(F.batch_norm(x, *statistics))
+        means, variances = weights[f"{norm}.running_mean"], weights[f"{norm}.running_var"]
+        x = F.relu(F.batch_norm(x, means, variances, *pair(weights, norm)))
         points = F.linear(0.1 * x, *pair(weights, last)).reshape(-1, count, 2)
         matrices = aster_matrices(count, output, margin)
         filled = torch.cat([points, torch.zeros(len(points), 3, 2)], dim=1)

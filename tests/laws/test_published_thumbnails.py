@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from tests.pictures import Image, noise, smooth
 from tests.tolerances import BYTE_SAMPLE
 
 NETWORK = {"network": "published", "colours": 3, "channels": [4, 4], "dense": 5, "pooled": True}
-RULES = {
+RULES: dict[str, Any] = {
     "whole": {"size": (16, 50), "input_size": (16, 50), "align_corners": False},
     "halved": {"size": (16, 50), "input_size": (32, 100), "align_corners": False},
     "corners": {"size": (12, 20), "input_size": (24, 76), "align_corners": True},

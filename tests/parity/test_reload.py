@@ -12,7 +12,7 @@ import torch
 from stn_deploy.artifact import METADATA_KEY, read_artifact, seal, wire
 from stn_deploy.errors import ArtifactError
 from stn_deploy.export import rectifier_from_artifact
-from stn_deploy.training import TextRectifier, load_checkpoint, save_checkpoint
+from stn_deploy.training import AnyRectifier, TextRectifier, load_checkpoint, save_checkpoint
 from tests.tolerances import SCORE, THETA
 
 
@@ -23,7 +23,7 @@ def random_inputs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.inference_mode()
-def assert_same(first: TextRectifier, second: TextRectifier) -> None:
+def assert_same(first: AnyRectifier, second: AnyRectifier) -> None:
     inputs = random_inputs()
     one, other = first(*inputs), second(*inputs)
     assert (one.theta - other.theta).abs().max() < THETA
@@ -53,6 +53,7 @@ def test_it_can_be_saved_and_trained_on(model: Path, rectifier: TextRectifier, t
     again = rectifier_from_artifact(model)
     save_checkpoint(again, tmp_path / "again.safetensors")
     assert_same(rectifier, load_checkpoint(tmp_path / "again.safetensors"))
+    assert isinstance(again, TextRectifier)
     again.train().predict_points(*random_inputs()).sum().backward()
     gradients = [parameter.grad for parameter in again.parameters()]
     assert all(gradient is not None and np.isfinite(gradient.numpy()).all() for gradient in gradients)
