@@ -148,8 +148,8 @@ def speed() -> str:
         f"{footprint['import_and_first_image_seconds']['median']:.2f} s, without torch |",
         f"| `rectify` on all {rectify['images']} crops of icdar2015_test | {rectify['failures']} failures, "
         f"{rectify['peak_memory_megabytes']:.0f} MB at the peak |",
-        f"| torch, full graph, split CPU path: largest difference | theta {theta:.0e} ({in_pixels:.0e} source "
-        f"pixels), pixels {full:.3f} and {split:.2f} of 255; with hostile thetas {hostile:.2f} |",
+        f"| torch, full graph, split CPU path: largest difference | theta {theta:.0e} ({in_pixels:.0e} "
+        f"source pixels), pixels {full:.3f} and {split:.2f} of 255; with hostile thetas {hostile:.2f} |",
     ]
     machine = f"{throughput['machine']}, Python {throughput['python']}"
     return "\n".join([*lines, "", f"Measured on: {machine}. Scripts and method: [benchmarks/](benchmarks)."])

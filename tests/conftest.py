@@ -80,7 +80,7 @@ def model(rectifier: TextRectifier, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def crops() -> list[Image]:
     """Rendered words of many sizes, and three pictures as small, as low and as narrow as they may be."""
-    from stn_deploy.export.verify import verification_images
+    from stn_deploy.export.verification import verification_images
 
     rng = np.random.default_rng(1)
     small = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in ((2, 2), (3, 190), (41, 2))]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stn_deploy.geometry.sampling import MODES
 from stn_deploy.stn import sample
-from stn_deploy.stn.checks import MODES
 
 SIZES = [
     ((1, 1), (3, 4)),

@@ -60,8 +60,8 @@ OPENCV_SAMPLE = 1 / 32
 1/64, and a value changes by at most one per pixel. A mix-up of edges and centres would be half a pixel."""
 
 HALF_THETA = 5e-3
-"""theta of a network in float16 beside float32, normalised: 2^-11 for each of some ten roundings on the way, of
-numbers near one, which the large weights of the random rectifier amplify."""
+"""theta of a network in float16 beside float32, normalised: 2^-11 for each of some ten roundings on the way,
+of numbers near one, which the large weights of the random rectifier amplify."""
 
 HALF_PIXEL = 0.5
 """Of 255, on the mean: `HALF_THETA` moves a sample by a fraction of a pixel, and only edges show it."""

@@ -65,7 +65,7 @@ def command(
 
     TensorRT builds for the GPU of this machine. TensorRT-RTX builds on a machine without one, for any GPU.
     """
-    with needs("export"):
+    with needs("tensorrt"):
         from stn_deploy.artifact import Profile
         from stn_deploy.export.engine import BuildSettings, build_engine
         from stn_deploy.runtime.engines.libraries import find_any_library, find_library

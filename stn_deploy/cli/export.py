@@ -103,7 +103,7 @@ def _check_options(precision: str, calibration: Path | None, bound: float | None
 def _crops(calibration: Path | None, spec: RectifierSpec, precision: str) -> Crops:
     """The crops of the dataset; rendered ones where none is named."""
     from stn_deploy.export.crops import crops_of, load_crops
-    from stn_deploy.export.verify import verification_images
+    from stn_deploy.export.verification import verification_images
 
     if calibration is None:
         return crops_of(verification_images(), spec)

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from stn_deploy.artifact import RectifierSpec
 from stn_deploy.data import thumbnail_centres
 from stn_deploy.errors import ArgumentError
-from stn_deploy.export.node import NodeKind, theta_grid_sample_node
+from stn_deploy.export.node import NodeKind
+from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.geometry import TextSpline, target_points
 from stn_deploy.geometry.convention import Size
 from stn_deploy.training.rectifier import AnyRectifier

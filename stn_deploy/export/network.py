@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from stn_deploy.data import write_whole
 from stn_deploy.errors import ArgumentError, OutputError
-from stn_deploy.export.node import OPSET, NodeKind, define_nodes, theta_grid_sample_node
+from stn_deploy.export.node import OPSET, NodeKind, define_nodes
+from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.export.passes.rewrite import IR_VERSION
 from stn_deploy.export.tracing import trace
 from stn_deploy.stn import GridGenerator, ParallelSpatialTransformer, Sampler, SpatialTransformer

@@ -21,7 +21,7 @@ from stn_deploy.export.passes import Pass, freeze, inline_function, rewrite, str
 from stn_deploy.export.passes.freeze import checked_dimensions
 from stn_deploy.export.precision import ThetaError, write_in_precision
 from stn_deploy.export.tracing import checked_opset
-from stn_deploy.export.verify import verify
+from stn_deploy.export.verification import verify
 from stn_deploy.geometry.convention import Size
 from stn_deploy.training.checkpoint import load_checkpoint
 

@@ -7,19 +7,6 @@ from torch import Tensor, bfloat16, float16, float32, float64
 
 from stn_deploy.errors import ArgumentError, ShapeError
 
-MODES = {2: ("nearest", "bilinear", "bicubic"), 3: ("nearest", "trilinear")}
-PADDINGS = ("border", "zeros", "reflection")
-
-
-def check_choice(name: str, choice: str, allowed: tuple[str, ...]) -> None:
-    """Refuse what is not among ``allowed``.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if choice not in allowed:
-        raise ArgumentError(f"{name}: expected one of {', '.join(allowed)}, got {choice!r}")
-
 
 def check_source(source: Tensor) -> None:
     """Refuse a U that is not (n, c, H, W) or (n, c, D, H, W), floating point, of at least one pixel.

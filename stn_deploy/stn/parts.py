@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.geometry import Transform, source_corners
-from stn_deploy.stn.checks import MODES, check_source, check_tensor, check_transform
+from stn_deploy.geometry.sampling import MODES
+from stn_deploy.stn.checks import check_source, check_tensor, check_transform
 from stn_deploy.stn.grid_generator import GridGenerator
 from stn_deploy.stn.sampler import Sampler
 

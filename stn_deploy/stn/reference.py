@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import ShapeError
-from stn_deploy.stn.checks import MODES, PADDINGS, check_choice
+from stn_deploy.geometry.sampling import MODES, PADDINGS, check_choice
 
 Array = NDArray[np.float64]
 Kernel = Callable[[Array], Array]

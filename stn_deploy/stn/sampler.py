@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_deploy.errors import ArgumentError, ShapeError
-from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_grid, check_source
+from stn_deploy.geometry.sampling import FAR, MODES, PADDINGS, check_choice
+from stn_deploy.stn.checks import check_grid, check_source
 from stn_deploy.stn.precision import without_autocast
-
-# A million images away: beyond it a position would overflow on its way to pixels.
-FAR = 1e6
 
 
 def sample(

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from stn_deploy.errors import ShapeError
-from stn_deploy.stn.checks import MODES, PADDINGS, check_choice, check_source
+from stn_deploy.geometry.sampling import MODES, PADDINGS, check_choice
+from stn_deploy.stn.checks import check_source
 from stn_deploy.stn.grid_generator import divided
 from stn_deploy.stn.sampler import sample
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_deploy.geometry import AFFINE, AFFINE_3D, ATTENTION
+from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import GridGenerator, Sampler, sample
-from stn_deploy.stn.checks import MODES, PADDINGS
 from tests.tolerances import SAMPLE
 
 LINEAR = {2: "bilinear", 3: "trilinear"}

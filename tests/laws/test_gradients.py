@@ -13,8 +13,8 @@ from torch import Tensor
 from stn_deploy.geometry import (
     PROJECTIVE,
 )
+from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import GridGenerator, sample
-from stn_deploy.stn.checks import MODES, PADDINGS
 from tests.transforms import TRANSFORMS
 
 CASES = [

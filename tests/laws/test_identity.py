@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_deploy.geometry import AFFINE_3D, ATTENTION, PROJECTIVE, SIMILARITY, MatrixTransform, Transform
+from stn_deploy.geometry.sampling import PADDINGS
 from stn_deploy.stn import GridGenerator, sample
-from stn_deploy.stn.checks import PADDINGS
 from tests.tolerances import SAMPLE
 from tests.transforms import PLANE, TRANSFORMS, as_batch, random_theta, theta_of_affine
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import reference_gradients, reference_sample
-from stn_deploy.stn.checks import MODES, PADDINGS
 from stn_deploy.stn.reference import (
     KERNELS,
     cubic_kernel,

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from stn_deploy.geometry import AFFINE, AFFINE_3D, ThinPlateSpline, Transform
+from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import (
     GridGenerator,
     Sampler,
@@ -22,7 +23,6 @@ from stn_deploy.stn import (
     sample,
     theta_grid_sample,
 )
-from stn_deploy.stn.checks import MODES, PADDINGS
 from tests.sampling import CASES, RANKS, random_pair, with_gradients
 from tests.tolerances import FLOAT64, SAMPLE
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import sample
-from stn_deploy.stn.checks import MODES, PADDINGS
 from tests.sampling import RANKS, random_pair, with_gradients
 from tests.tolerances import SAMPLE
 

@@ -17,7 +17,7 @@ from stn_deploy.errors import ArtifactError
 from stn_deploy.export.crops import Crops, crops_of
 from stn_deploy.export.node import OP_TYPE
 from stn_deploy.export.passes import float16, freeze, inline_function, int8
-from stn_deploy.export.verify import verification_images
+from stn_deploy.export.verification import verification_images
 from stn_deploy.export.weights import stored_weights
 from stn_deploy.runtime import DEFAULT_MODEL
 from tests.graphs import element_types, nodes
@@ -170,7 +170,7 @@ def test_the_order_of_sets_does_not_reach_the_bytes(tmp_path: Path) -> None:
         "from stn_deploy.artifact import read_artifact\n"
         "from stn_deploy.export.crops import crops_of\n"
         "from stn_deploy.export.passes import int8\n"
-        "from stn_deploy.export.verify import verification_images\n"
+        "from stn_deploy.export.verification import verification_images\n"
         "from stn_deploy.runtime import DEFAULT_MODEL\n"
         "data, spec = read_artifact(DEFAULT_MODEL)\n"
         "changed = int8(onnx.load_from_string(data), crops_of(verification_images(6), spec))\n"

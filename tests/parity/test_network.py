@@ -17,6 +17,7 @@ from stn_deploy.errors import ArgumentError, OutputError
 from stn_deploy.export import export_network
 from stn_deploy.export.node import DOMAIN, OP_TYPE, NodeKind
 from stn_deploy.geometry import AFFINE, AFFINE_3D, PROJECTIVE, ThinPlateSpline
+from stn_deploy.geometry.sampling import MODES
 from stn_deploy.stn import (
     BoundedDisplacement,
     DepthProjection,
@@ -25,7 +26,6 @@ from stn_deploy.stn import (
     Sampler,
     SpatialTransformer,
 )
-from stn_deploy.stn.checks import MODES
 from tests.networks import OUTPUT, SIZES, alive, images, transformer
 from tests.tolerances import SAMPLE
 from tests.transforms import TRANSFORMS

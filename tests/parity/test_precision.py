@@ -22,7 +22,7 @@ from stn_deploy.export.passes import float16
 from stn_deploy.export.passes.rewrite import write_artifact
 from stn_deploy.export.precision import LARGEST_ERROR, ThetaError, theta_error, write_in_precision
 from stn_deploy.export.rounding import with_roundings
-from stn_deploy.export.verify import verification_images
+from stn_deploy.export.verification import verification_images
 from stn_deploy.export.weights import stored_weights
 from stn_deploy.runtime import DEFAULT_MODEL, Rectifier, pack_canvas
 from tests import published

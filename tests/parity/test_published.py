@@ -16,7 +16,7 @@ from stn_deploy.artifact import read_artifact
 from stn_deploy.data import thumbnail_batch
 from stn_deploy.export import export_rectifier, rectifier_from_artifact
 from stn_deploy.export.importing import import_rectifier
-from stn_deploy.export.verify import verification_images
+from stn_deploy.export.verification import verification_images
 from stn_deploy.geometry import TextSpline, pixels_from_normalised
 from stn_deploy.runtime import Rectifier, pack_canvas
 from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser

@@ -23,7 +23,7 @@ from stn_deploy.runtime.engines.engine_file import EngineFile
 from stn_deploy.runtime.engines.ort import OrtFullGraph
 from tests.pictures import Image, noise, smooth
 
-verify_module = importlib.import_module("stn_deploy.export.verify")  # the package gives the function its name
+verify_module = importlib.import_module("stn_deploy.export.verification")
 FULL, SPLIT = "ONNX Runtime, full graph", "ONNX Runtime + OpenCV, split"
 CROPS: list[Image] = [smooth(31, 90), smooth(50, 41, seed=1), noise(24, 77)]
 

@@ -23,6 +23,9 @@ STAYS_UNLOADED = {
     "stn_deploy.pictures": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "lmdb"),
     "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy"),
     "stn_deploy.runtime.ocr": ("onnxruntime", "tesserocr", "pytesseract", "rapidocr", "rapidocr_onnxruntime"),
+    # Engines are built on devices that hold no torch.
+    "stn_deploy.export.engine": ("torch", "onnxscript", "onnx_ir", "onnxruntime", "tensorrt", "tensorrt_rtx"),
+    "stn_deploy.export.passes": ("torch", "onnxscript", "onnx_ir", "onnxruntime"),
     "stn_deploy.cli": (*TRAINING_LIBRARIES, "onnxruntime"),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from stn_deploy.artifact import read_artifact
 from stn_deploy.export import rectifier_from_artifact
-from stn_deploy.export.verify import verification_images
+from stn_deploy.export.verification import verification_images
 from stn_deploy.runtime import DEFAULT_MODEL, Rectifier
 from stn_deploy.training import save_checkpoint
 from tests.system.conftest import SAMPLES, Run

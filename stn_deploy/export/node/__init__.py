@@ -1,4 +1,4 @@
-"""The node ``stn_deploy::ThetaGridSample``: how it is traced, and its ONNX functions.
+"""The node ``stn_deploy::ThetaGridSample``: its kinds and their ONNX functions; `trace` has it in torch.
 
 A function makes the file run wherever standard operators run; an engine that has our fused kernel takes the
 node instead (TensorRT: attributes plugin_namespace and plugin_version).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from stn_deploy.export.node.define import define_nodes, theta_grid_sample_function
 from stn_deploy.export.node.kind import BILINEAR_BORDER, DOMAIN, OP_TYPE, OPSET, NodeKind
-from stn_deploy.export.node.trace import theta_grid_sample_node
 
 __all__ = [
     "BILINEAR_BORDER",
@@ -18,5 +17,4 @@ __all__ = [
     "NodeKind",
     "define_nodes",
     "theta_grid_sample_function",
-    "theta_grid_sample_node",
 ]

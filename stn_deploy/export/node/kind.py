@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnx import NodeProto, helper
 
 from stn_deploy.errors import ArgumentError
-from stn_deploy.stn.checks import MODES, PADDINGS, check_choice
+from stn_deploy.geometry.sampling import MODES, PADDINGS, check_choice
 
 DOMAIN = "stn_deploy"
 OP_TYPE = "ThetaGridSample"

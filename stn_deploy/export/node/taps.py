@@ -10,7 +10,7 @@ from onnx import FunctionProto, TensorProto
 
 from stn_deploy.export.node.body import Body, write_mask, write_points, write_valid_size
 from stn_deploy.export.node.kind import NodeKind
-from stn_deploy.stn.sampler import FAR
+from stn_deploy.geometry.sampling import FAR
 
 _TAPS = {"nearest": 1, "bilinear": 2, "trilinear": 2, "bicubic": 4}
 _KEYS = -0.75
