@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from onnx import TensorProto, numpy_helper
 from stn_deploy.artifact import localisation_model, read_artifact
 from stn_deploy.errors import ArtifactError
 from stn_deploy.export.node import OP_TYPE
-from stn_deploy.export.passes import float16, inline_function, rewrite
+from stn_deploy.export.passes import float16, freeze, inline_function, rewrite
 from stn_deploy.runtime import DEFAULT_MODEL, pack_canvas
 from tests.graphs import element_types, nodes
 from tests.pictures import Image
@@ -28,9 +29,11 @@ def half(model: Path) -> onnx.ModelProto:
     return float16(onnx.load(model))
 
 
-def outputs(model: bytes, images: list[Image]) -> dict[str, np.ndarray]:
+def outputs(
+    model: bytes, images: list[Image], canvas: tuple[int, int] | None = None
+) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    packed, extents = pack_canvas(images)
+    packed, extents = pack_canvas(images, canvas=canvas)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, {"images": packed, "extents": extents}), strict=True))
 
@@ -144,6 +147,17 @@ def test_it_fits_a_file_whose_function_was_inlined(model: Path, crops: list[Imag
     assert len(samplers) == 2
     assert {element_types(half)[name] for node in samplers for name in node.input} == {FLOAT}
     assert outputs(half.SerializeToString(), crops)["rectified"].dtype == np.float16
+
+
+def test_it_fits_a_file_whose_sizes_are_fixed(model: Path, crops: list[Image], tmp_path: Path) -> None:
+    canvas = (max(crop.shape[0] for crop in crops) + 3, max(crop.shape[1] for crop in crops) + 2)
+    later, sooner = tmp_path / "later.onnx", tmp_path / "sooner.onnx"
+    fixed = partial(freeze, batch=len(crops), canvas=canvas)
+    rewrite(model, later, float16, fixed)
+    rewrite(model, sooner, fixed, float16)
+    expected = outputs(later.read_bytes(), crops, canvas)
+    for name, found in outputs(sooner.read_bytes(), crops, canvas).items():
+        np.testing.assert_array_equal(found, expected[name], err_msg=name)
 
 
 def test_the_model_is_not_touched(model: Path) -> None:

@@ -16,7 +16,7 @@ from stn_deploy.artifact import localisation_model, read_artifact
 from stn_deploy.errors import ArtifactError
 from stn_deploy.export.crops import Crops, crops_of
 from stn_deploy.export.node import OP_TYPE
-from stn_deploy.export.passes import float16, freeze, inline_function, int8
+from stn_deploy.export.passes import float16, freeze, inline_function, int8, strip_function
 from stn_deploy.export.verification import verification_images
 from stn_deploy.export.weights import stored_weights
 from stn_deploy.runtime import DEFAULT_MODEL
@@ -226,6 +226,11 @@ def test_a_network_that_was_rounded_before_is_refused(
 def test_a_frozen_batch_is_refused(model: Path, seen: Crops) -> None:
     with pytest.raises(ArtifactError, match="expected a batch of any size, found a frozen one"):
         int8(freeze(onnx.load(model), batch=3), seen)
+
+
+def test_a_stripped_file_is_refused(model: Path, seen: Crops) -> None:
+    with pytest.raises(ArtifactError, match="stripped already: export the file again"):
+        int8(strip_function(onnx.load(model)), seen)
 
 
 def test_nothing_is_printed_and_no_logger_is_set_up(

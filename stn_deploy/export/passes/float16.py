@@ -42,6 +42,9 @@ def float16(model: ModelProto) -> ModelProto:
     for node in inside:
         _rename(node.input, renamed)
         _rename(node.output, renamed)
+    for value in graph.value_info:  # a frozen file describes every tensor
+        if value.name in made & numbers - set(up):
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
     casts = [_cast(name, renamed[name], TensorProto.FLOAT16) for name in down]
     casts += [_cast(renamed[name], name, TensorProto.FLOAT) for name in up]
     _insert(graph, casts)

@@ -18,6 +18,7 @@ from stn_deploy.artifact import SIZES, THUMBNAILS, localisation_model
 from stn_deploy.errors import ArtifactError, MissingDependency
 from stn_deploy.export.crops import Crops
 from stn_deploy.export.passes.layers import LAYERS, expect_float32, layers_of, network_of
+from stn_deploy.export.passes.nodes import expect_function, nodes_of
 
 PERCENTILE = 99.99
 """Of the absolute values of an activation; larger ones are cut. Of 99.9, 99.95, 99.99 and 100 the one with
@@ -39,10 +40,13 @@ def int8(model: ModelProto, crops: Crops) -> ModelProto:
     Args:
         crops: on which the ranges are measured; some hundred. The same crops give the same bytes.
     Raises:
-        ArtifactError: there is no network in float32 and of any batch, or nothing in it to quantise.
+        ArtifactError: there is no network in float32 and of any batch, nothing in it to quantise, or the
+            function was stripped.
         MissingDependency: onnxruntime is not installed.
     """
     expect_float32(model)
+    if nodes_of(model):
+        expect_function(model)  # to quantise is to run
     network = network_of(model)
     chosen = _large_layers(network)
     if not chosen:
