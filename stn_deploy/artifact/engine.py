@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,54 @@ from stn_deploy.errors import ArgumentError, ArtifactError
 ENGINE_FORMAT = 1
 """Version of the file; a newer one is refused."""
 BACKENDS = ("tensorrt", "tensorrt-rtx")
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _file_name(value: object) -> bool:
+    """A name without a folder: what it names stands beside the engine."""
+    return _text(value) and value not in ("", "..") and value == Path(str(value)).name
+
+
+def _capability(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d+\.\d+", value) is not None
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _plugin(value: object) -> bool:
+    if not isinstance(value, Mapping) or {*value} != {"library", "sha256"}:
+        return value is None
+    return _text(value["sha256"]) and (value["library"] == "" or _file_name(value["library"]))
+
+
+def _tuple_of(allowed: Callable[[Any], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, tuple) and all(map(allowed, value))
+
+
+_TEXT = ("text", _text)
+_FLAG = ("True or False", lambda value: isinstance(value, bool))
+_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "backend": (f"one of {', '.join(BACKENDS)}", lambda value: value in BACKENDS),
+    "version": _TEXT,
+    "gpu": ("text or None", lambda value: value is None or _text(value)),
+    "compute_capabilities": ("texts such as 8.6", _tuple_of(_capability)),
+    "hardware_compatible": _FLAG,
+    "version_compatible": _FLAG,
+    "precision": _TEXT,
+    "workspace": ("MiB or None", lambda value: value is None or _count(value)),
+    "plugin": ("the file name and SHA-256 of a library, or None", _plugin),
+    "model": ("a file name", _file_name),
+    "sha256": _TEXT,
+    "size": ("a number of bytes", _count),
+    "layers": ("mappings", _tuple_of(lambda value: isinstance(value, Mapping))),
+    "stn_deploy": _TEXT,
+}
+"""For each field that JSON may have wrong what is expected, and whether a value is that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +103,11 @@ class EngineRecord:
     stn_deploy: str
     engine_format: int = ENGINE_FORMAT
 
+    def __post_init__(self) -> None:
+        for name, (expected, allowed) in _ALLOWED.items():
+            if not allowed(value := getattr(self, name)):
+                raise ArgumentError(f"{name}: expected {expected}, got {value!r}")
+
     def to_values(self) -> dict[str, Any]:
         """The record as values that JSON knows."""
         values = dataclasses.asdict(self) | {"spec": json.loads(self.spec.to_json())}
@@ -88,12 +142,16 @@ class EngineRecord:
             values["spec"] = RectifierSpec.from_json(json.dumps(values["spec"]), name=name)
             for key in ("compute_capabilities", "layers"):
                 values[key] = tuple(values[key])
-            record = cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError, ArgumentError) as error:
+            return cls(**values)
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:  # ArgumentError is a ValueError
             raise ArtifactError(f"{name}: damaged, not a record of stn-deploy build ({error})") from error
-        if record.backend not in BACKENDS:
-            raise ArtifactError(f"{name}: expected one of {', '.join(BACKENDS)}, got {record.backend!r}")
-        return record
 
     def built_for(self) -> str:
         """Library and GPUs in one line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,9 @@ held-out crops of the training data, by words gained against words lost with PP-
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # JSON has whole numbers that no float can hold
 
 
 def _whole(value: object, low: int, high: int) -> bool:
@@ -172,7 +174,7 @@ class RectifierSpec:
         try:
             values = json.loads(text)
             version = int(values["format_version"])
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"{name}: the rectifier spec in its metadata is damaged ({error})") from error
         if version > FORMAT_VERSION:
             raise ArtifactError(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,48 @@ FITS: list[tuple[dict[str, Any], str, str, str | None]] = [
     (RTX_DEFAULT, "1.7.1.116", "7.5", "GPU"),
     (RTX | {"compute_capabilities": ("7.5", "12.0")}, "1.7.1.116", "12.0", None),
 ]
+
+
+HOSTILE: dict[str, list[object]] = {
+    "engine_format": [float("inf"), None],
+    "version": [7, None, "10\0"],
+    "gpu": [5],
+    "compute_capabilities": [[8.6], 8.6, "8.6", None],
+    "hardware_compatible": ["no", 1],
+    "precision": [3],
+    "profile": [{"batch": [True, 2, 3], "canvas": [[1, 1]] * 3}, {"batch": "123", "canvas": []}, 5],
+    "workspace": ["512", -1, True],
+    "plugin": [{}, "x.so", {"library": "../x.so", "sha256": "ab"}, {"library": "x.so", "sha256": 5}],
+    "model": ["", "..", "../x.onnx", "/x.onnx", 5],
+    "spec": [[], {}, None],
+    "sha256": [5, None],
+    "size": ["5", 5.0],
+    "layers": [[1], 5],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in HOSTILE.items() for value in values]
+)
+def test_a_record_with_a_value_of_another_kind_is_refused_wherever_it_is_found(
+    name: str, value: object, model: Path, tmp_path: Path
+) -> None:
+    values = json.loads(record_of(model).to_json())
+    path = tmp_path / "x.engine"
+    path.write_bytes(PLAN)
+    sidecar_of(path).write_text(json.dumps(values | {name: value}))
+    with pytest.raises(ArtifactError, match=r"x\.engine\.json: "):
+        read_engine(path)
+    shutil.copy(model, tmp_path)
+    assert engines_beside(tmp_path / model.name, machine=HERE) == []
+
+
+def test_json_that_no_parser_can_hold_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.engine"
+    path.write_bytes(PLAN)
+    sidecar_of(path).write_text("[" * 200_000)
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_engine(path)
 
 
 @pytest.mark.parametrize(("built", "version", "capability", "problem"), FITS)

@@ -82,10 +82,11 @@ def test_a_gate_from_before_it_looked_at_the_length_is_read() -> None:
 
 WRONG: dict[str, list[object]] = {
     "transform": ["affine", None],
+    "gate": [{**SPEC.gate, "sag": 10**400}, {**SPEC.gate, "sag": 0.0}, {"sag": 1.0}, [1.0], None],
     "control_points": [0, 2, 7, -4, "20", None],
     "output_size": [[32], [0, 100], [32, 9000], [32.0, 100.0], "ab", 5, None],
     "thumbnail_size": [[32, 64, 3], [-32, 64]],
-    "margin": [-0.1, 2.5, float("nan"), "0.1"],
+    "margin": [-0.1, 2.5, float("nan"), "0.1", 10**400],
     "kernel_aspect": [0, -1, float("nan")],
     "threshold": [-0.1, 1.1, float("nan"), None],
     "std": [0, -1, float("nan")],
@@ -138,7 +139,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         RectifierSpec(margin=-1.0, threshold=2.0, std=0.0)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format_version": "one"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", "{}", '{"format_version": "one"}', "\x00", "[" * 200_000]
+)
 def test_text_that_is_no_spec_is_refused(text: str) -> None:
     with pytest.raises(ArtifactError, match=r"crate\.onnx: the rectifier spec in its metadata is damaged"):
         RectifierSpec.from_json(text, name="crate.onnx")
