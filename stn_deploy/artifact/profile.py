@@ -100,7 +100,8 @@ def _check(name: str, sizes: list[tuple[Any, ...]], largest: int) -> None:
                 raise ArgumentError(f"{name}: expected whole numbers from 1 to {largest}, got {side!r}")
     for low, high in itertools.pairwise(sizes):
         if len(low) != len(high) or any(a > b for a, b in zip(low, high, strict=True)):
-            raise ArgumentError(f"{name}: expected smallest <= usual <= largest, got {low} before {high}")
+            got = " before ".join("x".join(map(str, size)) for size in (low, high))
+            raise ArgumentError(f"{name}: expected smallest <= usual <= largest, got {got}")
 
 
 def _parts(name: str, text: str, form: str, example: str) -> list[str]:

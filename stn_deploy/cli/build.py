@@ -82,6 +82,8 @@ def command(
         hardware_compatible=hardware_compatible,
         version_compatible=version_compatible,
     )
+    if to is not None and to.suffix.lower() in (".onnx", ".safetensors"):
+        raise OutputError(f"{to}: expected the name of an engine, such as {to.stem}.engine, got {to.suffix}")
     if backend == "onnxruntime":
         _write_options(model, to, settings)
         return

@@ -1,4 +1,4 @@
-"""What the commands share: consoles, sizes such as 32x100, progress bars."""
+"""What the commands share: consoles, sizes such as 32x100, checks of outputs, progress bars."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stn_deploy.errors import ArgumentError, MissingDependency
+from stn_deploy.errors import ArgumentError, MissingDependency, OutputError
 
 output = Console()
 """Results."""
@@ -39,6 +40,26 @@ def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | No
             f"{option}: expected HEIGHTxWIDTH in pixels, each 1 to 8192, such as 32x100; got {text!r}"
         )
     return int(matched[1]), int(matched[2])
+
+
+def checked_output(to: Path, *inputs: Path | None, suffix: str) -> None:
+    """Refuse an output before any work is done, so that nothing is lost and nobody waits for nothing.
+
+    Args:
+        to: that is to be written. inputs: that must not be written over. suffix: of the name; no other is
+            taken, for the file would be mistaken for one of another kind.
+    Raises:
+        OutputError: a folder, one of the inputs, or a name with another suffix.
+    """
+    if to.is_dir():
+        raise OutputError(
+            f"{to}: is a folder; expected the name of a file to write, such as {to}/new{suffix}"
+        )
+    for each in inputs:
+        if each is not None and to.exists() and each.exists() and to.samefile(each):
+            raise OutputError(f"{to}: would write over {each}, which it is made from; name another file")
+    if to.suffix.lower() != suffix:
+        raise OutputError(f"{to}: expected a name that ends in {suffix}, got {to.suffix or 'no suffix'}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stn_deploy.cli.common import errors, needs, output, parse_size, progress_bar
+from stn_deploy.cli.common import checked_output, errors, needs, output, parse_size, progress_bar
 from stn_deploy.errors import ArgumentError
 from stn_deploy.wording import counted
 
@@ -56,6 +56,7 @@ def command(
     """
     from stn_deploy.cli.verify import print_comparisons
 
+    checked_output(to, checkpoint, calibration, suffix=".onnx")
     with needs("export"):
         from stn_deploy.export.precision import checked_bound, checked_precision
         from stn_deploy.export.verified import ExportSettings, export_verified
@@ -129,8 +130,7 @@ def _print_error(precision: str, error: ThetaError) -> None:
         table.add_row(name, f"{spread.mean:.4f}", f"{spread.p99:.4f}", f"{spread.worst:.4f}")
     output.print(table)
     output.print(
-        f"measured on {counted(error.crops, 'crop')}, of which {error.flips:.1%} are straightened by one "
-        "file and left by the other",
+        f"measured on {counted(error.crops, 'crop')}; of {error.flips:.1%} the gate decides otherwise",
         highlight=False,
         soft_wrap=True,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stn_deploy.cli.common import needs, output, parse_size
+from stn_deploy.cli.common import checked_output, needs, output, parse_size
 
 
 def command(
@@ -27,6 +27,7 @@ def command(
     ] = None,
 ) -> None:
     """Take the rectifier out of a published recogniser, for stn-deploy export."""
+    checked_output(to, weights, suffix=".safetensors")
     with needs("export"):
         from stn_deploy.export.importing import import_rectifier
         from stn_deploy.training import save_checkpoint

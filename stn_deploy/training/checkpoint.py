@@ -13,6 +13,15 @@ from stn_deploy.errors import ArtifactError, OutputError
 from stn_deploy.training.published import PUBLISHED, PublishedRectifier
 from stn_deploy.training.rectifier import AnyRectifier, TextRectifier
 
+_OTHER_KINDS = {
+    ".onnx": ". It is a file that was exported already: verify and build take it",
+    **dict.fromkeys(
+        (".pth", ".pt", ".tar", ".bin", ".pdparams", ".npz"),
+        ". The rectifier of a published recogniser is taken out of its weights by stn-deploy import",
+    ),
+}
+"""What else a file may be that is taken for a checkpoint, by its suffix."""
+
 
 def build_rectifier(spec: RectifierSpec) -> TextRectifier | PublishedRectifier:
     """The rectifier whose network a spec names, without weights.
@@ -44,6 +53,8 @@ def load_checkpoint(path: Path) -> TextRectifier | PublishedRectifier:
     Raises:
         ArtifactError: not a checkpoint of ours, damaged, or of another architecture.
     """
+    if path.is_dir():
+        raise ArtifactError(f"{path}: is a folder; expected a file in it, {path / 'checkpoint.safetensors'}")
     if not path.is_file():
         raise ArtifactError(f"{path}: no such file; expected a checkpoint.safetensors from stn-deploy train")
     try:
@@ -53,6 +64,7 @@ def load_checkpoint(path: Path) -> TextRectifier | PublishedRectifier:
     except (SafetensorError, OSError) as error:
         raise ArtifactError(
             f"{path}: not a readable safetensors file ({error}); expected a checkpoint from stn-deploy train"
+            f"{_OTHER_KINDS.get(path.suffix.lower(), '')}"
         ) from error
     if METADATA_KEY not in metadata:
         raise ArtifactError(f"{path}: a safetensors file, but not a checkpoint of stn-deploy train")

@@ -57,6 +57,15 @@ def test_weights_become_a_file_and_straight_crops(
     assert [line["applied"] for line in json.loads(done.stdout)] == [True, True]
 
 
+def test_the_weights_are_not_written_over(run: Run, tmp_path: Path) -> None:
+    weights = published.save(published.trba(), tmp_path)
+    before = weights.read_bytes()
+    done = run("import", "trba", weights.name, "-o", weights.name)
+    assert done.returncode == 2
+    assert "would write over" in done.stderr
+    assert weights.read_bytes() == before
+
+
 def test_sizes_are_chosen_on_the_command_line(run: Run, tmp_path: Path) -> None:
     weights = published.save(published.paddle_tps(), tmp_path)
     done = run(

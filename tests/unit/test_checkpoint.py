@@ -54,6 +54,15 @@ def test_truncated_checkpoints_are_refused(saved: Path) -> None:
             load_checkpoint(saved)
 
 
+def test_what_is_taken_for_a_checkpoint_is_told_where_it_belongs(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is a folder; expected a file in it, .*checkpoint\.safetensors"):
+        load_checkpoint(saved.parent)
+    for name, belongs in (("model.onnx", "verify and build"), ("best.pth", "stn-deploy import")):
+        (tmp_path / name).write_bytes(b"something else, long enough")
+        with pytest.raises(ArtifactError, match=rf"{name}: not a readable .*{belongs}"):
+            load_checkpoint(tmp_path / name)
+
+
 class Trap:
     """Unpickling this would run code."""
 

@@ -53,6 +53,7 @@ def checked_dimensions(batch: object, canvas: object) -> dict[str, int]:
     checked = {}
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
-            raise ArgumentError(f"freeze: {name}: expected 1 to {_LARGEST}, got {value!r}")
+            what = "batch" if name == BATCH else "canvas"
+            raise ArgumentError(f"{what}: expected 1 to {_LARGEST}, got {value!r}")
         checked[name] = value
     return checked
