@@ -11,13 +11,14 @@ from typing import Any, cast
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from stn_deploy.data import write_whole
 from stn_deploy.errors import ArgumentError, OutputError
 from stn_deploy.export.node import OPSET, NodeKind, define_nodes
 from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.export.passes.rewrite import IR_VERSION
-from stn_deploy.export.tracing import trace
+from stn_deploy.export.tracing import expect_dynamic, trace
 from stn_deploy.stn import GridGenerator, ParallelSpatialTransformer, Sampler, SpatialTransformer
 
 _LARGEST = 1 << 31
@@ -39,8 +40,10 @@ def export_network(
     `SpatialTransformer` and `ParallelSpatialTransformer` may stand anywhere in it: a rectifier before a
     recogniser, several on feature maps, on volumes. Every transform, interpolation and padding can go. The
     file defines the node by standard operators, so that ONNX Runtime and TensorRT run it as it is, and has
-    what TensorRT needs to take a plugin instead. A transformer with an antialiasing sampler goes as standard
-    operators. The network itself is not touched; it is exported in evaluation mode.
+    what TensorRT needs to take a plugin instead. A transformer goes as standard operators where the node
+    would not be what it computes (an antialiasing sampler, a sampler or grid generator with a forward of its
+    own or with hooks) and within ``torch.cond``. The network itself is not touched; it is exported in
+    evaluation mode.
 
     Args:
         network: float32, on the CPU.
@@ -52,13 +55,15 @@ def export_network(
             Its example should then not be 1, which torch takes for a constant.
         opset: 18 or 19.
     Raises:
-        ArgumentError: inputs or names that do not fit, float64, an opset out of range, an antialiasing
-            sampler on volumes, or operators that ONNX has not; the message names the line that made them.
+        ArgumentError: inputs or names that do not fit, an axis that cannot be dynamic, float64, lazy layers
+            without weights, a network that cannot be copied, an opset out of range, an antialiasing sampler
+            on volumes, or operators that ONNX has not; the message names the line that made them.
         OutputError: the file cannot be written, or would be larger than the 2 GiB that one file holds.
     """
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     _check(network, inputs)
     names = _checked_names(input_names, len(inputs))
+    _check_output_names(output_names, names)
     if dynamic_shapes is None:
         # What batch means must be the same for all inputs, or torch asks for a relation.
         batch = torch.export.Dim("n", min=1, max=1 << 15)
@@ -72,6 +77,12 @@ def export_network(
         opset=opset,
         name=type(network).__name__,
     )
+    expect_dynamic(model, dynamic_shapes)
+    if output_names is not None and len(model.graph.output) != len(output_names):
+        found = ", ".join(value.name for value in model.graph.output)
+        raise ArgumentError(
+            f"output_names: expected {len(model.graph.output)} names, got {len(output_names)}: {found}"
+        )
     _write(define_nodes(model), Path(path))
 
 
@@ -79,18 +90,37 @@ def lowered(network: nn.Module) -> nn.Module:
     """A copy of the network in evaluation mode, whose transformers become nodes when it is traced.
 
     Run eagerly it computes what the network does.
+
+    Raises:
+        ArgumentError: it cannot be copied, or has an antialiasing sampler on volumes.
     """
-    changed = copy.deepcopy(network).eval()
+    try:
+        changed = copy.deepcopy(network).eval()
+    except RuntimeError as error:
+        raise ArgumentError(
+            f"{type(network).__name__}: cannot be copied: {error}; instead of torch.nn.utils.weight_norm "
+            "take torch.nn.utils.parametrizations.weight_norm"
+        ) from error
     for name, module in changed.named_modules():
         # A subclass with a forward of its own does what that says.
-        if type(module).forward is SpatialTransformer.forward:
+        if _has_forward_of(SpatialTransformer, module):
             _check_sampler(name, module.sampler, module.grid_generator)
             module.forward = MethodType(_transform, module)
-        elif type(module).forward is ParallelSpatialTransformer.forward:
+        elif _has_forward_of(ParallelSpatialTransformer, module):
             for generator in module.grid_generators:
                 _check_sampler(name, module.sampler, generator)
             module.forward = MethodType(_transform_in_parallel, module)
     return changed
+
+
+def _has_forward_of(kind: type[nn.Module], module: nn.Module) -> bool:
+    return type(module).forward is kind.forward and "forward" not in vars(module)
+
+
+def _is_plain(kind: type[nn.Module], module: nn.Module) -> bool:
+    """Whether calling a module does what its class says, and nothing more."""
+    hooks = (*module._forward_hooks, *module._forward_pre_hooks)
+    return _has_forward_of(kind, module) and not hooks
 
 
 def _transform(self: SpatialTransformer, source: Tensor) -> Tensor:
@@ -107,7 +137,9 @@ def _transform_in_parallel(self: ParallelSpatialTransformer, source: Tensor) -> 
 
 def _sampled(source: Tensor, theta: Tensor, grid_generator: GridGenerator, sampler: Sampler) -> Tensor:
     """V by the node, whose positions and weights are float32 whatever the network computes in."""
-    if sampler.antialias:
+    plain = _is_plain(Sampler, sampler) and _is_plain(GridGenerator, grid_generator)
+    # Branches of torch.cond are traced apart, where the node is unknown.
+    if sampler.antialias or not plain or not torch.onnx.is_in_onnx_export():
         output: Tensor = sampler(source, grid_generator(theta))
         return output
     transform = grid_generator.transform
@@ -150,6 +182,10 @@ def _check(network: object, inputs: tuple[object, ...]) -> None:
         **dict(network.named_buffers()),
     }
     for name, tensor in tensors.items():
+        if is_lazy(tensor):
+            raise ArgumentError(
+                f"{name}: expected weights, got none yet; call the network once, with an input"
+            )
         if tensor.dtype == torch.float64:
             raise ArgumentError(
                 f"{name}: expected float32, got float64; engines compute in it: network.float()"
@@ -173,6 +209,16 @@ def _checked_names(given: Sequence[str] | None, count: int) -> list[str]:
     if isinstance(given, str) or len(set(names)) != count or len(names) != count:
         raise ArgumentError(f"input_names: expected {count} different names, got {given!r}")
     return names
+
+
+def _check_output_names(given: Sequence[str] | None, inputs: list[str]) -> None:
+    """Their number is not known before the network has been traced."""
+    names = [] if given is None else list(given)
+    if isinstance(given, str) or len({*names, *inputs}) != len(names) + len(inputs):
+        raise ArgumentError(
+            f"output_names: expected different names, none of them of an input ({', '.join(inputs)}), got "
+            f"{given!r}"
+        )
 
 
 def _write(model: onnx.ModelProto, path: Path) -> None:

@@ -8,7 +8,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -83,6 +83,26 @@ def trace(
     del model.metadata_props[:]
     model.producer_name, model.producer_version = "stn-deploy", ""
     return model
+
+
+def expect_dynamic(model: onnx.ModelProto, dynamic_shapes: Sequence[Any]) -> None:
+    """Check that every axis which was to be dynamic is: the exporter drops it where it cannot keep it.
+
+    Args:
+        dynamic_shapes: for each input of the model, as for ``torch.export.export``.
+    Raises:
+        ArgumentError: an axis has one length.
+    """
+    fixed = (None, torch.export.Dim.STATIC, torch.export.Dim.AUTO)
+    for value, asked in zip(model.graph.input, dynamic_shapes, strict=True):
+        lengths = value.type.tensor_type.shape.dim
+        for axis, kind in asked.items() if isinstance(asked, Mapping) else enumerate(asked or ()):
+            if kind not in fixed and not isinstance(kind, int) and not lengths[axis].dim_param:
+                raise ArgumentError(
+                    f"{value.name}: expected axis {axis} to be of any length, got {lengths[axis].dim_value} "
+                    "alone: the network asks for that length, in Python or within torch.cond; take another "
+                    "way there, or leave the axis out of dynamic_shapes"
+                )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,61 @@ def test_a_forward_of_one_s_own_stays(tmp_path: Path) -> None:
     assert nodes_in(check_parity(network, tmp_path / "network.onnx", (2, *SIZES[2]))) == []
 
 
+class Doubling(Sampler):
+    def forward(self, source: Tensor, grid: Tensor) -> Tensor:
+        return 2 * super().forward(source, grid)
+
+
+def with_hook(network: SpatialTransformer, part: str) -> SpatialTransformer:
+    network.get_submodule(part).register_forward_hook(lambda _, __, output: 0.5 * output)
+    return network
+
+
+def with_sampling_of_its_own(network: SpatialTransformer) -> SpatialTransformer:
+    plain = network.sampler.forward
+    network.sampler.forward = lambda source, grid: 3 * plain(source, grid)  # type: ignore[method-assign]
+    return network
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: transformer(AFFINE, Doubling()),
+        lambda: with_hook(transformer(AFFINE), "sampler"),
+        lambda: with_hook(transformer(AFFINE), "grid_generator"),
+        lambda: with_sampling_of_its_own(transformer(AFFINE)),
+    ],
+    ids=["subclass", "hooked sampler", "hooked grid generator", "instance"],
+)
+def test_a_sampler_or_grid_of_one_s_own_stays(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    assert nodes_in(check_parity(make(), tmp_path / "network.onnx", (2, *SIZES[2]))) == []
+
+
+def test_hooks_around_a_transformer_stay_beside_its_node(tmp_path: Path) -> None:
+    network = with_hook(transformer(AFFINE), "localisation")
+    network.register_forward_hook(lambda _, __, output: 0.5 * output)
+    assert len(nodes_in(check_parity(network, tmp_path / "network.onnx", (2, *SIZES[2])))) == 1
+
+
+def test_either_branch_of_a_condition_is_what_torch_computes(tmp_path: Path) -> None:
+    class Choosing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = transformer(AFFINE)
+            self.other = transformer(PROJECTIVE, Sampler("nearest", "zeros"))
+
+        def forward(self, image: Tensor) -> Tensor:
+            chosen: Tensor = torch.cond(image.sum() > 0, self.one, self.other, (image,))
+            return chosen
+
+    path, network = tmp_path / "network.onnx", Choosing().eval()
+    export_network(network, images(3, 2, *SIZES[2]), path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for image in (images(5, 2, *SIZES[2]), -images(5, 2, *SIZES[2])):
+        (found,) = session.run(None, {"input": image.numpy()})
+        assert np.abs(found - network(image).detach().numpy()).max() < SAMPLE
+
+
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     network = nn.Sequential(nn.BatchNorm2d(2), transformer(AFFINE), nn.Dropout(0.5)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -205,6 +261,14 @@ def test_sizes_may_be_dynamic(tmp_path: Path) -> None:
         assert np.abs(found - network.eval()(image).detach().numpy()).max() < SAMPLE
 
 
+def with_old_weight_norm() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch calls it deprecated, and has it
+        network = nn.Sequential(transformer(AFFINE), torch.nn.utils.weight_norm(nn.Conv2d(2, 2, 3)))
+    network(EXAMPLE)
+    return network
+
+
 class Inverting(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return torch.linalg.inv(image[:, 0, :3, :3])  # the line that the message names
@@ -213,6 +277,11 @@ class Inverting(nn.Module):
 class Branching(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image if image.sum() > 0 else -image  # and this one
+
+
+class ForPairs(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image - image.flip(0) if len(image) == 2 else image
 
 
 EXAMPLE = images(2, 2, *SIZES[2])
@@ -254,6 +323,28 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
         r"input_names: expected 1 different names, got \['a', 'b'\]",
     ),
     "name": (nn.Identity, {"input_names": "a"}, "input_names: expected 1 different names, got 'a'"),
+    "input as output": (
+        nn.Identity,
+        {"output_names": ["input"]},
+        r"output_names: expected different names, none of them of an input \(input\), got \['input'\]",
+    ),
+    "output twice": (nn.Identity, {"output_names": ["a", "a"]}, "output_names: expected different names"),
+    "too many outputs": (
+        lambda: transformer(AFFINE),
+        {"output_names": ["a", "b"]},
+        "output_names: expected 1 names, got 2",
+    ),
+    "one length": (
+        ForPairs,
+        {},
+        "input: expected axis 0 to be of any length, got 2 alone: the network asks for that length",
+    ),
+    "lazy": (
+        lambda: nn.Sequential(transformer(AFFINE), nn.LazyConv2d(3, 3)),
+        {},
+        "1.weight: expected weights, got none yet; call the network once",
+    ),
+    "no copy": (with_old_weight_norm, {}, "Sequential: cannot be copied: .*parametrizations.weight_norm"),
     "antialiased volume": (
         lambda: transformer(AFFINE_3D, Sampler("trilinear", antialias=True)),
         {"example_inputs": VOLUMES},
