@@ -102,7 +102,9 @@ class _ArraysOnly(pickle.Unpickler):
         """One of the known names; nothing is imported."""
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither an array nor a name")
-        return _KNOWN[module, name]
+        known = _KNOWN[module, name]
+        # Instructions can set attributes of what they are given: of a function they are given a new one.
+        return known if isinstance(known, type) else lambda *arguments: known(*arguments)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -123,8 +125,8 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not isinstance(content, dict):
         raise ArtifactError(f"{path}: expected a dictionary of arrays, got {type(content).__name__}")
     found = {}
-    for name, value in content.items():
+    for name, value in dict.items(content):  # the file may have put something else in its place
         array = value[1] if isinstance(value, tuple) and len(value) == 2 else value  # a tensor with its name
-        if isinstance(array, _Array) and array.values is not None:
-            found[str(name)] = array.values
+        if isinstance(name, str) and isinstance(array, _Array) and array.values is not None:
+            found[name] = array.values
     return found
