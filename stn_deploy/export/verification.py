@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stn_deploy.artifact import RectifierSpec, read_artifact, sampling_model
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ArtifactError
 from stn_deploy.export.compared_paths import (
     Batch,
     ComparedPath,
@@ -67,12 +67,18 @@ def verify(
     Returns:
         one comparison for each path and batch.
     Raises:
-        ArtifactError: the file, the checkpoint or an engine cannot be used.
+        ArtifactError: the file, the checkpoint or an engine cannot be used, or the checkpoint is of another
+            number of control points.
         ArgumentError: no image.
         EngineError: an engine does not fit this machine, or fails.
     """
     data, spec = read_artifact(model)
     rectifier = rectifier_from_artifact(model) if checkpoint is None else load_checkpoint(checkpoint)
+    if rectifier.spec.control_points != spec.control_points:
+        raise ArtifactError(
+            f"{checkpoint}: expected the checkpoint of {model}, with {spec.control_points} control points, got "
+            f"one with {rectifier.spec.control_points}"
+        )
     reference = TorchPath(RectifierGraph(rectifier, spec.output_size).eval(), spec)
     crops = verification_images() if images is None else list(images)
     if not crops:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from onnx import ModelProto
 
 from stn_deploy.artifact import EngineRecord, Profile, read_artifact
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ArtifactError
 from stn_deploy.export import Comparison, verify
 from stn_deploy.export.hostile import hostile_thetas
 from stn_deploy.export.limits import Limits, batches
@@ -21,6 +22,8 @@ from stn_deploy.runtime import DEFAULT_MODEL
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.engines.engine_file import EngineFile
 from stn_deploy.runtime.engines.ort import OrtFullGraph
+from stn_deploy.training import save_checkpoint
+from stn_deploy.training.rectifier import TextRectifier
 from tests.pictures import Image, noise, smooth
 
 verify_module = importlib.import_module("stn_deploy.export.verification")
@@ -177,6 +180,13 @@ def test_an_engine_is_compared_within_its_profile(
     assert {(item.batch, item.canvas) for item in own} == {(2, (64, 128))}
     assert {item.passed for item in own} == {passed}
     assert all(item.passed for item in comparisons if item not in own)
+
+
+def test_a_checkpoint_of_another_number_of_control_points_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(TextRectifier(replace(read_artifact(DEFAULT_MODEL)[1], control_points=10)), path)
+    with pytest.raises(ArtifactError, match=r"other\.safetensors: .*with 20 control points, got one with 10"):
+        verify(DEFAULT_MODEL, checkpoint=path)
 
 
 def test_no_crop_is_refused() -> None:
