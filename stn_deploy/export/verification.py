@@ -76,8 +76,8 @@ def verify(
     rectifier = rectifier_from_artifact(model) if checkpoint is None else load_checkpoint(checkpoint)
     if rectifier.spec.control_points != spec.control_points:
         raise ArtifactError(
-            f"{checkpoint}: expected the checkpoint of {model}, with {spec.control_points} control points, got "
-            f"one with {rectifier.spec.control_points}"
+            f"{checkpoint}: expected the checkpoint of {model}, with {spec.control_points} control points, "
+            f"got one with {rectifier.spec.control_points}"
         )
     reference = TorchPath(RectifierGraph(rectifier, spec.output_size).eval(), spec)
     crops = verification_images() if images is None else list(images)
