@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnxruntime
 import pytest
 
 from stn_deploy.artifact import METADATA_KEY, read_artifact
-from stn_deploy.data import write_whole
+from stn_deploy.data import write_together, write_whole
 from stn_deploy.errors import ArtifactError, OutputError
 from stn_deploy.export import export_rectifier
 from stn_deploy.training import TextRectifier, load_checkpoint, save_checkpoint
@@ -184,3 +185,38 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         write_whole(target, b"new data")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_two_that_write_the_same_file_leave_it_whole(tmp_path: Path) -> None:
+    target, size = tmp_path / "x.onnx", 100_000
+    target.write_bytes(bytes(size))
+
+    def write_often(number: int) -> None:
+        for _ in range(60):
+            write_whole(target, bytes([number]) * size)
+            assert len(set(data := target.read_bytes())) == 1
+            assert len(data) == size
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write_often, range(1, 4)))
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_that_belong_together_are_both_there_or_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {tmp_path / "x.engine": b"engine", tmp_path / "x.engine.json": b"record"}
+    write_together(contents)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == contents
+    rename = Path.replace
+
+    def not_the_record(part: Path, target: Path) -> Path:
+        if target.suffix == ".json":
+            raise OSError(13, "Permission denied")
+        return rename(part, target)
+
+    monkeypatch.setattr(Path, "replace", not_the_record)
+    others = {path.with_stem(f"other.{path.stem}"): data for path, data in contents.items()}
+    with pytest.raises(OSError, match="Permission denied"):
+        write_together(others)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == contents

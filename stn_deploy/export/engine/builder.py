@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from onnx import ModelProto, TensorProto
 
 from stn_deploy import __version__
 from stn_deploy.artifact import EngineRecord, Profile, read_artifact, sidecar_of
+from stn_deploy.data import write_together
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.export.engine.network import expect_same_sampling, grid_samples, parse, plugin_layers
 from stn_deploy.export.engine.plugin import PluginUse, choose_plugin
@@ -193,17 +193,7 @@ def _expect_room(model: Path, to: Path) -> None:
 
 
 def _write(to: Path, built: bytes, record: EngineRecord) -> None:
-    """Both files under temporary names, then renamed."""
-    contents = {to: built, sidecar_of(to): record.to_json().encode()}
-    parts = {path: path.with_name(f".{path.name}.part") for path in contents}
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        for path, data in contents.items():
-            parts[path].write_bytes(data)
-        for path, part in parts.items():
-            part.replace(path)
+        write_together({to: built, sidecar_of(to): record.to_json().encode()})
     except OSError as error:
-        for part in parts.values():
-            with contextlib.suppress(OSError):
-                part.unlink()
         raise OutputError(f"{to}: cannot be written ({error.strerror or error})") from error
