@@ -58,7 +58,7 @@ class Comparison:
             return self.theta <= THETA_TOLERANCE and self.score <= SCORE_TOLERANCE
         heights = math.nan if self.theta_heights is None else self.theta_heights
         most = HEIGHTS_TOLERANCE[self.precision] if self.largest_heights is None else self.largest_heights
-        return math.isfinite(self.score) and math.isfinite(heights) and heights <= most
+        return all(map(math.isfinite, (self.theta, self.score, heights))) and heights <= most
 
 
 @dataclass(frozen=True, kw_only=True)

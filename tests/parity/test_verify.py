@@ -189,6 +189,25 @@ def test_a_checkpoint_of_another_number_of_control_points_is_refused(tmp_path: P
         verify(DEFAULT_MODEL, checkpoint=path)
 
 
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("name", ["theta", "theta_heights", "score"])
+def test_what_is_no_number_never_passes_whatever_the_bound(name: str, bad: float) -> None:
+    fine = Comparison(
+        path="x",
+        batch=1,
+        canvas=(5, 7),
+        theta=0.5,
+        theta_pixels=3.0,
+        theta_heights=0.5,
+        score=0.1,
+        pixels=0.2,
+        precision="float16",
+        largest_heights=np.inf,
+    )
+    assert fine.passed
+    assert not replace(fine, **{name: bad}).passed
+
+
 def test_no_crop_is_refused() -> None:
     with pytest.raises(ArgumentError, match="images: expected at least one crop, got none"):
         verify(DEFAULT_MODEL, images=[])
