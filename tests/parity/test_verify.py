@@ -6,6 +6,7 @@ import importlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -205,7 +206,8 @@ def test_what_is_no_number_never_passes_whatever_the_bound(name: str, bad: float
         largest_heights=np.inf,
     )
     assert fine.passed
-    assert not replace(fine, **{name: bad}).passed
+    changed_field: dict[str, Any] = {name: bad}
+    assert not replace(fine, **changed_field).passed
 
 
 def test_no_crop_is_refused() -> None:
