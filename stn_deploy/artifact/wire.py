@@ -17,6 +17,21 @@ _MODEL_GRAPH, _MODEL_METADATA, _MODEL_FUNCTIONS = 7, 14, 25
 _GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER = 1, 2, 5
 _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 11, 12, 13
 _NODE_INPUT, _NODE_OUTPUT, _TENSOR_NAME, _TENSOR_EXTERNAL, _VALUE_NAME = 1, 2, 8, 13, 1
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {_MODEL_GRAPH: "graph", 20: "training", _MODEL_FUNCTIONS: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node"},
+    "graph": {_GRAPH_NODE: "node", _GRAPH_INITIALIZER: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {
+        **dict.fromkeys((5, 10), "tensor"),
+        **dict.fromkeys((6, 11), "graph"),
+        **dict.fromkeys((22, 23), "sparse tensor"),
+    },
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+"""For each message of onnx.proto3 the fields on the way to tensors, and the messages that they hold."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -109,12 +124,22 @@ def with_metadata(model: bytes, key: str, value: str) -> bytes:
 
 
 def external_data(model: bytes) -> list[str]:
-    """Names of the weights that lie in files beside the model."""
-    return [
-        _first(tensor, _TENSOR_NAME).decode("utf-8", "replace")
-        for tensor in _all(_first(model, _MODEL_GRAPH), _GRAPH_INITIALIZER)
-        if any(field.number == _TENSOR_EXTERNAL for field in fields(tensor))
-    ]
+    """Names of the tensors that lie in files beside the model: weights, and constants wherever they stand.
+
+    Raises:
+        ArtifactError: not a protobuf message, or one with several graphs, which readers would join.
+    """
+    if len(_all(model, _MODEL_GRAPH)) > 1:
+        raise ArtifactError("several graphs in one model")
+    found = []
+    left = [("model", model)]
+    while left:
+        kind, message = left.pop()
+        inside = _INSIDE[kind]
+        left += [(inside[field.number], field.payload) for field in fields(message) if field.number in inside]
+        if kind == "tensor" and any(field.number == _TENSOR_EXTERNAL for field in fields(message)):
+            found.append(_first(message, _TENSOR_NAME).decode("utf-8", "replace"))
+    return found
 
 
 def cut(model: bytes, inputs: Iterable[str], outputs: Iterable[str], *, functions: bool = False) -> bytes:

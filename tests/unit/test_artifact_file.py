@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -109,6 +111,58 @@ def test_weights_beside_the_file_are_refused(data: bytes, location: str, tmp_pat
         ArtifactError, match=r"model\.onnx: expected all weights inside the file, got 1 in files"
     ):
         read_artifact(path)
+
+
+def outside(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    """The tensor, with its numbers in a file."""
+    beside = onnx.TensorProto(name="beside", data_type=tensor.data_type, dims=tensor.dims)
+    beside.data_location = onnx.TensorProto.EXTERNAL
+    beside.external_data.add(key="location", value="weights.bin")
+    return beside
+
+
+def with_constant(model: onnx.ModelProto, nodes: Any) -> bytes:
+    value = nodes.add(op_type="Constant", output=["unused"]).attribute.add(name="value")
+    value.type = onnx.AttributeProto.TENSOR
+    value.t.CopyFrom(outside(model.graph.initializer[0]))
+    return model.SerializeToString()
+
+
+def as_constant(model: onnx.ModelProto) -> bytes:
+    return with_constant(model, model.graph.node)
+
+
+def in_the_function(model: onnx.ModelProto) -> bytes:
+    return with_constant(model, model.functions[0].node)
+
+
+def in_a_branch(model: onnx.ModelProto) -> bytes:
+    node = model.graph.node.add(op_type="If", output=["unused"])
+    branch = node.attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH).g
+    branch.initializer.append(outside(model.graph.initializer[0]))
+    return model.SerializeToString()
+
+
+def as_sparse_weight(model: onnx.ModelProto) -> bytes:
+    model.graph.sparse_initializer.add().values.CopyFrom(outside(model.graph.initializer[0]))
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("hide", [as_constant, in_the_function, in_a_branch, as_sparse_weight])
+def test_numbers_beside_the_file_are_found_wherever_they_stand(
+    data: bytes, hide: Callable[[onnx.ModelProto], bytes]
+) -> None:
+    with pytest.raises(
+        ArtifactError, match=r"all weights inside the file, got 1 in files .* \(beside, \.\.\.\)"
+    ):
+        check_artifact(hide(onnx.load_from_string(data)))
+
+
+def test_a_second_graph_which_readers_would_join_is_refused(data: bytes) -> None:
+    second = onnx.ModelProto()
+    second.graph.name = "second"
+    with pytest.raises(ArtifactError, match="several graphs"):
+        check_artifact(data + second.SerializeToString())
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
