@@ -202,6 +202,8 @@ def read_record(engine: Path) -> EngineRecord:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
+        if not engine.exists():
+            raise ArtifactError(f"{engine}: no such file; expected an engine of stn-deploy build") from error
         raise ArtifactError(
             f"{engine}: expected its record {path.name} beside it, found none; copy both files that "
             "stn-deploy build wrote, or build the engine again"

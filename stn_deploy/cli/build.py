@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stn_deploy.cli.build_progress import watching
-from stn_deploy.cli.common import needs, output, print_json
+from stn_deploy.cli.common import expect_model, needs, output, print_json
 from stn_deploy.errors import ArgumentError, OutputError
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def command(
         hardware_compatible=hardware_compatible,
         version_compatible=version_compatible,
     )
+    expect_model(model)
     if to is not None and to.suffix.lower() in (".onnx", ".safetensors"):
         raise OutputError(f"{to}: expected the name of an engine, such as {to.stem}.engine, got {to.suffix}")
     if backend == "onnxruntime":

@@ -62,6 +62,19 @@ def checked_output(to: Path, *inputs: Path | None, suffix: str) -> None:
         raise OutputError(f"{to}: expected a name that ends in {suffix}, got {to.suffix or 'no suffix'}")
 
 
+def expect_model(path: Path) -> None:
+    """Refuse an engine where an exported file is expected.
+
+    Raises:
+        ArgumentError: it has the record of an engine beside it.
+    """
+    from stn_deploy.artifact import read_record, sidecar_of
+
+    if path.suffix != ".onnx" and sidecar_of(path).exists():
+        model = read_record(path).model
+        raise ArgumentError(f"{path}: is an engine; expected the .onnx file that it was built from, {model}")
+
+
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Imports inside that fail name the extra that would have installed the package.

@@ -26,7 +26,8 @@ def command(
     path = DEFAULT_MODEL if model is None else model
     values: dict[str, Any] = {"file": str(path)}
     if sidecar_of(path).exists() or path.suffix == ".engine":
-        values |= read_engine(path)[1].to_values()
+        record = read_engine(path)[1]
+        values |= record.to_values()
     else:
         data, spec = read_artifact(path)
         values |= {"bytes": len(data), **dataclasses.asdict(spec)}
@@ -38,16 +39,18 @@ def command(
     table.add_column(overflow="fold")
     if "engine_format" in values:
         values["spec"] = f"digest {values['spec']['digest']}; all of it with --json"
+        values["profile"] = "batch {}, canvas {}".format(*record.profile.texts())
+        values["layers"] = [" ".join(map(str, item.values())) for item in record.layers]
     for name, value in values.items():
         table.add_row(name, _text(value))
     output.print(table)
 
 
 def _text(value: Any) -> str:
-    """Mappings as names and values, sizes as 32 x 100, other lists with commas."""
+    """Mappings as names and values, sizes as 32 x 100, other lists with commas, None as a dash."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
     if isinstance(value, (tuple, list)):
         sizes = len(value) == 2 and all(isinstance(side, int) for side in value)
         return (" x " if sizes else ", ").join(_text(item) for item in value)
-    return str(value)
+    return "-" if value is None else str(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from stn_deploy.cli.common import errors, needs, output, print_json
+from stn_deploy.cli.common import errors, expect_model, needs, output, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,8 +53,9 @@ def command(
         from stn_deploy.export import verify
 
     path = DEFAULT_MODEL if model is None else model
-    engines = _engines(path, engine or [])
+    expect_model(path)
     images = None if data is None else _images(data)
+    engines = _engines(path, engine or [])
     comparisons = verify(path, checkpoint=checkpoint, images=images, engines=engines)
     if json_:
         print_json([{**dataclasses.asdict(item), "passed": item.passed} for item in comparisons])
@@ -69,9 +70,9 @@ def _engines(model: Path, given: list[Path]) -> list[Path]:
     """The engines that can run here. One that is named and cannot is an error, one that is found a remark."""
     from stn_deploy.runtime.engines.engine_file import engines_beside, open_engine
 
+    found = engines_beside(model, given)  # refuses one of another model
     for path in given:
         open_engine(path)
-    found = engines_beside(model, given)
     for each in found:
         if each.refused is not None:
             errors.print(f"not compared: {each.refused}", style="yellow", markup=False, soft_wrap=True)
@@ -101,10 +102,10 @@ def print_comparisons(
         verdict = "ok" if item.passed else "TOO FAR"
         table.add_row(_short(item), str(item.batch), canvas, *theta, f"{item.pixels:.3f}", verdict)
     output.print(table)
-    far = [f"{_short(item)} (batch {item.batch})" for item in comparisons if not item.passed]
+    far = dict.fromkeys(f"{_short(item)} (batch {item.batch})" for item in comparisons if not item.passed)
     worst = {
         name: max((getattr(item, name) or 0.0 for item in comparisons), key=_nan_last)
-        for name in ("theta", "theta_pixels", "score", "pixels")
+        for name in ("theta", "theta_pixels", "theta_heights", "score", "pixels")
     }
     output.print(
         "at most theta {theta:.1e}, {theta_pixels:.1e} source pixels, score {score:.1e}, "
@@ -112,8 +113,14 @@ def print_comparisons(
         highlight=False,
         soft_wrap=True,
     )
+    if comparisons[0].precision != "float32":
+        output.print(
+            "99 % of the control points of a batch within {theta_heights:.3f} text heights".format(**worst),
+            highlight=False,
+            soft_wrap=True,
+        )
     verdict = f"beyond tolerance: {', '.join(far)}" if far else "all within tolerance"
-    output.print(verdict, highlight=False, soft_wrap=True)
+    output.print(f"{verdict} ({comparisons[0].tolerance})", highlight=False, soft_wrap=True)
     return not far
 
 

@@ -51,14 +51,25 @@ class Comparison:
         """Within the tolerances; a NaN is not."""
         return self._theta_passed() and self.pixels <= PIXEL_TOLERANCE
 
+    @property
+    def tolerance(self) -> str:
+        """What was allowed, in words."""
+        pixels = f"{PIXEL_TOLERANCE:g} of 255"
+        if self.precision == "float32":
+            return f"theta {THETA_TOLERANCE:g}, score {SCORE_TOLERANCE:g}, {pixels}"
+        heights = self._most_heights()
+        return f"99 % of theta {heights:g} text heights, {pixels}" if math.isfinite(heights) else pixels
+
+    def _most_heights(self) -> float:
+        return HEIGHTS_TOLERANCE[self.precision] if self.largest_heights is None else self.largest_heights
+
     def _theta_passed(self) -> bool:
         if self.theta is None or self.score is None:
             return True
         if self.precision == "float32":
             return self.theta <= THETA_TOLERANCE and self.score <= SCORE_TOLERANCE
         heights = math.nan if self.theta_heights is None else self.theta_heights
-        most = HEIGHTS_TOLERANCE[self.precision] if self.largest_heights is None else self.largest_heights
-        return all(map(math.isfinite, (self.theta, self.score, heights))) and heights <= most
+        return all(map(math.isfinite, (self.theta, self.score, heights))) and heights <= self._most_heights()
 
 
 @dataclass(frozen=True, kw_only=True)

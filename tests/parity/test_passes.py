@@ -137,10 +137,10 @@ def test_a_second_time_there_is_nothing_to_take(tmp_path: Path, first: Pass, sec
     ("settings", "message"),
     [
         ({}, "expected a batch, a canvas or both, got neither"),
-        ({"batch": 0}, "n: expected 1 to 32768, got 0"),
-        ({"batch": 2.0}, "n: expected 1 to 32768, got 2.0"),
+        ({"batch": 0}, "batch: expected 1 to 32768, got 0"),
+        ({"batch": 2.0}, "batch: expected 1 to 32768, got 2.0"),
         ({"canvas": (64,)}, r"canvas: expected \(height, width\) in pixels, got \(64,\)"),
-        ({"canvas": (64, 40_000)}, "W: expected 1 to 32768, got 40000"),
+        ({"canvas": (64, 40_000)}, "canvas: expected 1 to 32768, got 40000"),
     ],
 )
 def test_a_size_out_of_range_is_refused(tmp_path: Path, settings: dict[str, object], message: str) -> None:

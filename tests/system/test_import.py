@@ -105,8 +105,11 @@ def files(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trba", "truncated.pth"], "truncated.pth: cannot be opened with weights only"),
-        (["trba", "trap.pth"], "trap.pth: cannot be opened with weights only"),
+        (["trba", "truncated.pth"], "truncated.pth: cannot be opened with weights only: it is damaged"),
+        (
+            ["trba", "trap.pth"],
+            "trap.pth: cannot be opened with weights only: it holds more than weights, getattr",
+        ),
         (["paddleocr", "trap.pdparams"], "which is neither an array nor a name"),
         (["trba", "plain.pth"], "...LocalizationNetwork.conv.0.weight; found none among 1 weights"),
         (["trba", "good.pth", "--input-size", "0x9"], "--input-size: expected HEIGHTxWIDTH"),

@@ -109,10 +109,9 @@ def test_weights_that_do_not_fit_the_spec_are_refused(
         load_checkpoint(path)
 
 
-def test_a_missing_checkpoint_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "nothing.safetensors", tmp_path):
-        with pytest.raises(ArtifactError, match="no such file; expected a checkpoint"):
-            load_checkpoint(path)
+def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such file; expected a checkpoint"):
+        load_checkpoint(tmp_path / "nothing.safetensors")
 
 
 def test_an_untrained_rectifier_finds_the_whole_image(rectifier: TextRectifier) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from stn_deploy.artifact import EngineRecord, Profile, read_artifact, read_engine, read_record, sidecar_of
-from stn_deploy.errors import ArtifactError, EngineError, MissingDependency
+from stn_deploy.cli.common import expect_model
+from stn_deploy.errors import ArgumentError, ArtifactError, EngineError, MissingDependency
 from stn_deploy.runtime.engines.device import Gpu
 from stn_deploy.runtime.engines.engine_file import Machine, engines_beside, open_engine
 from tests.engines.install import folder_of
@@ -85,6 +86,18 @@ def test_an_engine_without_a_record_or_with_a_damaged_one_is_refused(model: Path
         sidecar_of(path).write_text(text)
         with pytest.raises(ArtifactError, match=message):
             open_engine(path, HERE)
+
+
+def test_an_engine_that_is_not_there_is_not_asked_for_its_record(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"absent\.engine: no such file"):
+        read_engine(tmp_path / "absent.engine")
+
+
+def test_an_engine_is_not_taken_for_the_file_that_it_was_built_from(model: Path, tmp_path: Path) -> None:
+    engine = write(tmp_path / "x.engine", record_of(model))
+    with pytest.raises(ArgumentError, match=rf"x\.engine: is an engine; .*built from, {model.name}"):
+        expect_model(engine)
+    expect_model(model)
 
 
 def test_damaged_bytes_are_refused_with_the_command_that_builds_them_again(
@@ -270,7 +283,7 @@ def test_engines_beside_a_model_are_found_by_its_digest(model: Path, tmp_path: P
     assert found == {}
     with pytest.raises(EngineError, match="expected one that was built from"):
         engines_beside(beside, [folder / "of_another_model.engine"], machine=HERE)
-    with pytest.raises(ArtifactError, match="found none"):
+    with pytest.raises(ArtifactError, match="no such file; expected an engine"):
         engines_beside(beside, [folder / "absent.engine"], machine=HERE)
     assert read_record(far).precision == "float16"
 

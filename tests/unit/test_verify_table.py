@@ -41,7 +41,7 @@ def test_a_row_is_one_line_of_80_columns_and_every_column_has_a_name(shown: io.S
     assert [row[-1] for row in rows] == ["ok", "ok"]
     assert rows[1][1:-1] == ["24", "1213 x 1702", "2.0e-06", "4.0e-04", "0.500"]
     assert lines[-2] == "at most theta 2.0e-06, 4.0e-04 source pixels, score 3.0e-07, 0.500 of 255"
-    assert lines[-1] == "all within tolerance"
+    assert lines[-1] == "all within tolerance (theta 0.0001, score 0.001, 1 of 255)"
 
 
 def test_a_hostile_theta_has_no_error_of_its_own(shown: io.StringIO) -> None:
@@ -56,4 +56,30 @@ def test_what_is_too_far_is_named_below_the_table(value: float, shown: io.String
     assert not print_comparisons(comparisons(pixels=value))
     worst, verdict = shown.getvalue().splitlines()[-2:]
     assert worst.endswith(f"{value:.3f} of 255")
-    assert verdict == "beyond tolerance: split (batch 24)"
+    assert verdict == "beyond tolerance: split (batch 24) (theta 0.0001, score 0.001, 1 of 255)"
+
+
+def test_lower_precision_is_judged_in_text_heights_and_says_so(shown: io.StringIO) -> None:
+    near, far = ([_in_int8(heights)] for heights in (0.2, 0.4))
+    assert print_comparisons(near)
+    assert not print_comparisons(far)
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "99 % of the control points of a batch within 0.200 text heights" in lines
+    assert "99 % of the control points of a batch within 0.400 text heights" in lines
+    assert "all within tolerance (99 % of theta 0.3 text heights, 1 of 255)" in lines
+    assert lines[-1] == "beyond tolerance: split (batch 7) (99 % of theta 0.3 text heights, 1 of 255)"
+
+
+def _in_int8(heights: float) -> Comparison:
+    return Comparison(
+        path=PATHS[1],
+        batch=7,
+        canvas=(40, 90),
+        precision="int8",
+        theta=0.03,
+        theta_pixels=1.2,
+        theta_heights=heights,
+        score=0.01,
+        pixels=0.5,
+    )

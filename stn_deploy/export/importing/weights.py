@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,15 +81,23 @@ def _from_torch(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its readers of zips, pickles and tensors raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ArtifactError(
-            f"{path}: cannot be opened with weights only: {reason}. The file is damaged, or holds more than "
-            "weights; where you trust it, keep its weights alone: "
-            "torch.save(torch.load(file, weights_only=False)['state_dict'], new_file)"
-        ) from error
+        raise ArtifactError(f"{path}: cannot be opened with weights only: {_reason(error)}") from error
     for name, value in _unpacked(content).items():
         if isinstance(value, torch.Tensor) and value.layout == torch.strided and value.is_floating_point():
             yield str(name), value.detach().double().resolve_neg().numpy()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and how to mend it, without torch's advice to open the file without care."""
+    if beside := re.search(r"GLOBAL ([\w.]*\w)", str(error)):
+        return (
+            f"it holds more than weights, {beside[1]}; where you trust the file, keep its weights alone: "
+            "torch.save(torch.load(file, weights_only=False)['state_dict'], new_file)"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or not a file of torch.save; copy it again"
+    reason = re.split(r"\n|(?<=\w)\. ", str(error).strip())[0] or type(error).__name__
+    return f"it is damaged, or not a file of torch.save ({reason}); copy it again"
 
 
 def _unpacked(content: object) -> Mapping[Any, Any]:

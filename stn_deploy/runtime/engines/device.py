@@ -22,7 +22,10 @@ def _cuda() -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        raise MissingDependency.of("cuda-bindings", "tensorrt") from error
+        raise MissingDependency(
+            "cuda-bindings is not installed, which comes with the extras tensorrt and tensorrt-rtx; "
+            "pip install -c constraints.txt cuda-bindings in the checkout, or pip install cuda-bindings"
+        ) from error
     return runtime
 
 

@@ -83,6 +83,8 @@ def find_library(name: str) -> Library:
                 raise EngineError(f"{name}: is installed, but {error.name} is not, which it needs") from error
             continue
         except (ImportError, OSError, RuntimeError) as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while pybind11 starts the module
+                raise error.__cause__ from None
             raise EngineError(f"{name}: is installed, but does not load: {error}") from error
         library = Library(name, str(trt.__version__), trt)
         if library.release < _OLDEST[name]:

@@ -53,7 +53,12 @@ def _session(model: bytes, threads: int, provider: str = CPU) -> onnxruntime.Inf
         providers = [(provider, _EXACT.get(provider, {})), *([CPU] if provider != CPU else [])]
         session = onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise ArtifactError(f"model: ONNX Runtime {onnxruntime.__version__} refuses it: {error}") from error
+        mend = ""
+        if "ThetaGridSample" in str(error):
+            mend = "; its function was stripped, so that only an engine with the plugin runs it"
+        raise ArtifactError(
+            f"model: ONNX Runtime {onnxruntime.__version__} refuses it: {error}{mend}"
+        ) from error
     if provider not in session.get_providers():
         raise EngineError(
             f"ONNX Runtime {onnxruntime.__version__}: expected it to use {provider}, got only "
