@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArtifactError
 from stn_deploy.export.crops import crops_of
-from stn_deploy.export.engine.builder import precision_of
+from stn_deploy.export.engine.builder import engine_precision
 from stn_deploy.export.passes import float16, inline_function, int8, rewrite
 from stn_deploy.export.passes.products import spell_out_products
 from stn_deploy.export.passes.weights_only import weights_only
@@ -118,8 +118,8 @@ def test_int8_weights_alone_are_as_small_and_nearer_to_float32(
     small, lighter = tmp_path / "int8.onnx", tmp_path / "weights.onnx"
     rewrite(model, small, partial(int8, crops=crops_of(crops, read_artifact(model)[1])))
     rewrite(small, lighter, weights_only)
-    assert precision_of(onnx.load(small)) == "int8"
-    assert precision_of(onnx.load(lighter)) == "int8 weights"
+    assert engine_precision(onnx.load(small)) == "int8"
+    assert engine_precision(onnx.load(lighter)) == "int8 weights"
     assert lighter.stat().st_size <= small.stat().st_size < model.stat().st_size
     theta, quantised, nearer = (outputs(path, crops)[1] for path in (model, small, lighter))
     assert 0 < np.abs(nearer - theta).mean() < np.abs(quantised - theta).mean()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from stn_deploy import __version__
 from stn_deploy.artifact import EngineRecord, Profile, read_artifact, sidecar_of
@@ -20,6 +20,7 @@ from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, profil
 from stn_deploy.export.engine.timing_cache import read_timing_cache, write_timing_cache
 from stn_deploy.export.passes import inline_function
 from stn_deploy.export.passes.products import spell_out_products
+from stn_deploy.export.passes.rewrite import precision_of
 from stn_deploy.export.passes.weights_only import weights_only
 from stn_deploy.runtime.engines.device import find_gpu
 from stn_deploy.runtime.engines.libraries import Library, Log, find_any_library
@@ -90,7 +91,7 @@ def build_engine(
         compute_capabilities=targets or RTX_TARGETS,
         hardware_compatible=settings.hardware_compatible or not targets,
         version_compatible=settings.version_compatible,
-        precision=precision_of(changed),
+        precision=engine_precision(changed),
         profile=sizes,
         workspace=settings.workspace,
         plugin=plugin.record(),
@@ -110,15 +111,11 @@ def build_engine(
     return record
 
 
-def precision_of(model: ModelProto) -> str:
-    """Of the network in a file: int8, int8 weights (where activations are not), float16 or float32."""
-    operators = {node.op_type for node in model.graph.node}
-    if "QuantizeLinear" in operators:
-        return "int8"
-    if "DequantizeLinear" in operators:
-        return "int8 weights"
-    halves = any(item.data_type == TensorProto.FLOAT16 for item in model.graph.initializer)
-    return "float16" if halves else "float32"
+def engine_precision(model: ModelProto) -> str:
+    """`precision_of` a file, told apart: int8, or int8 weights where activations are not quantised."""
+    found = precision_of(model)
+    whole = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return "int8 weights" if found == "int8" and not whole else found
 
 
 def _builder(library: Library, log: Log) -> Any:
@@ -133,7 +130,7 @@ def _changed(model: ModelProto, plugin: PluginUse, library: Library, targets: tu
     if plugin.change and model.functions:
         model = plugin.change(model)
     if library.name == "tensorrt-rtx":
-        if library.release < RTX_HAS_INT8 and precision_of(model) == "int8":
+        if library.release < RTX_HAS_INT8 and engine_precision(model) == "int8":
             model = weights_only(model)
         if TURING in targets:  # no float32 matrix products there, but convolutions and sums
             model = spell_out_products(inline_function(model) if model.functions else model)
