@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def export_rectifier(
     """Write a rectifier as one .onnx file that runs on every engine.
 
     Args:
-        rectifier: trained.
+        rectifier: trained; exported in evaluation mode, and left in its own.
         path: of the file to write; complete or absent, never half.
         output_size: height and width of the full graph's output, pixels; the spec's by default.
         opset: 18 or 19.
@@ -37,7 +38,7 @@ def export_rectifier(
         OutputError: the file cannot be written.
     """
     spec = dataclasses.replace(rectifier.spec, output_size=output_size or rectifier.spec.output_size)
-    graph = RectifierGraph(rectifier.eval(), spec.output_size)
+    graph = RectifierGraph(copy.deepcopy(rectifier).eval(), spec.output_size)
     model = define_nodes(_trace(graph, opset))
     _keep_between(model)
     model.doc_string = "Straightens text; see metadata stn_deploy.spec."

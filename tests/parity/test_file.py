@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_an_output_size_can_be_chosen_for_the_file(rectifier: TextRectifier, tmp
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     canvas = {"images": np.zeros((2, 30, 50, 3), np.uint8), "extents": np.ones((2, 2), np.float32)}
     assert session.run(["rectified"], canvas)[0].shape == (2, 3, 9, 33)
+
+
+def test_a_rectifier_in_training_is_exported_as_in_use_and_trains_on(
+    rectifier: TextRectifier, model: Path, tmp_path: Path
+) -> None:
+    training = copy.deepcopy(rectifier).train()
+    export_rectifier(training, tmp_path / "x.onnx")
+    assert all(module.training for module in training.modules())
+    assert (tmp_path / "x.onnx").read_bytes() == model.read_bytes()
 
 
 def test_an_output_size_that_is_none_is_refused(rectifier: TextRectifier, tmp_path: Path) -> None:
