@@ -288,6 +288,15 @@ def test_engines_beside_a_model_are_found_by_its_digest(model: Path, tmp_path: P
     assert read_record(far).precision == "float16"
 
 
+def test_an_engine_that_is_named_and_found_is_one(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model, "model.onnx")
+    path = write(tmp_path / "x.engine", record_of(model))
+    assert [each.path for each in engines_beside(Path("model.onnx"), [path], machine=HERE)] == [path]
+
+
 @pytest.mark.tensorrt
 @pytest.mark.parametrize("cuda", ["with cuda-bindings", "without cuda-bindings"])
 def test_on_a_machine_without_a_gpu_the_real_libraries_say_what_is_missing(

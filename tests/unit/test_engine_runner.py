@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,24 @@ def test_an_engine_gives_what_its_model_gives_whatever_the_batch(
         assert len(cuda.memory) == 5
     assert cuda.memory == {}
     assert cuda.streams == {}
+
+
+def test_an_engine_is_held_against_the_gpu_that_it_is_to_run_on(
+    engine: Path, crops: list[Image], cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capabilities = [(7, 5), (8, 6)]
+
+    def properties(index: int) -> tuple[Any, Any]:
+        major, minor = capabilities[index]
+        return cuda.cudaError_t.cudaSuccess, SimpleNamespace(name=b"Fake\0", major=major, minor=minor)
+
+    monkeypatch.setattr(cuda, "count", 2)
+    monkeypatch.setattr(cuda, "cudaGetDeviceProperties", properties)
+    with TrtFullGraph(engine, gpu=1) as runner:
+        runner.run(*pack_canvas(crops))
+    assert cuda.device == 1
+    with pytest.raises(EngineError, match="built for another GPU"):
+        TrtFullGraph(engine)
 
 
 def test_half_precision_comes_back_as_float32(

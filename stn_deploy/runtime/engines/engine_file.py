@@ -43,16 +43,16 @@ class FoundEngine:
     refused: str | None
 
 
-def this_machine(*backends: str) -> Machine:
+def this_machine(*backends: str, gpu: int = 0) -> Machine:
     """The GPU and the libraries that are here; nothing is raised for what is not.
 
     Args:
-        backends: names of the libraries to look for; both by default.
+        backends: names of the libraries to look for; both by default. gpu: number of the GPU.
     """
     reasons, versions = {}, {}
-    gpu = None
+    found = None
     try:
-        gpu = find_gpu()
+        found = find_gpu(gpu)
     except (EngineError, MissingDependency) as error:
         reasons["gpu"] = str(error)
     for name in backends or BACKENDS:
@@ -60,14 +60,15 @@ def this_machine(*backends: str) -> Machine:
             versions[name] = find_library(name).version
         except (EngineError, MissingDependency) as error:
             reasons[name] = str(error)
-    return Machine(gpu=gpu, versions=versions, reasons=reasons)
+    return Machine(gpu=found, versions=versions, reasons=reasons)
 
 
-def open_engine(path: Path, machine: Machine | None = None) -> EngineFile:
+def open_engine(path: Path, machine: Machine | None = None, *, gpu: int = 0) -> EngineFile:
     """An engine, if it is whole and fits.
 
     Args:
-        path: of the engine; its record stands beside it. machine: that it is to run on; this one by default.
+        path: of the engine; its record stands beside it. machine: that it is to run on; by default this one,
+            with the GPU of the number ``gpu``.
     Raises:
         ArtifactError: no such engine, no record, or damaged.
         EngineError: it was built for another version or another GPU; the message has the command that builds
@@ -75,7 +76,7 @@ def open_engine(path: Path, machine: Machine | None = None) -> EngineFile:
         MissingDependency: the library that runs it, or cuda-bindings, is not installed.
     """
     data, record = read_engine(path)
-    expect_fit(path, record, this_machine(record.backend) if machine is None else machine)
+    expect_fit(path, record, this_machine(record.backend, gpu=gpu) if machine is None else machine)
     return EngineFile(path=path, data=data, record=record)
 
 
@@ -142,7 +143,9 @@ def engines_beside(
                 f"{path}: was built from {record.model}, digest {record.spec.digest[:12]}; expected one that "
                 f"was built from {model}, digest {spec.digest[:12]}"
             )
-    records |= _built_from(model.parent, spec.digest)
+    given = {path.resolve() for path in engines}
+    beside = _built_from(model.parent, spec.digest)
+    records |= {path: record for path, record in beside.items() if path.resolve() not in given}
     here = this_machine(*{record.backend for record in records.values()}) if machine is None else machine
     return [FoundEngine(path=path, refused=_refusal(path, here)) for path in sorted(records)]
 

@@ -41,7 +41,7 @@ class TrtFullGraph:
             ArtifactError, EngineError, MissingDependency: as `open_engine`.
             EngineError: the library refuses the engine, or an expected plugin library is not there.
         """
-        file = engine if isinstance(engine, EngineFile) else open_engine(engine)
+        file = engine if isinstance(engine, EngineFile) else open_engine(engine, gpu=gpu)
         self.record = file.record
         self._engine: Any
         self._context: Any
