@@ -192,7 +192,7 @@ def test_training_and_export_refuse_bad_arguments(run: Run, tmp_path: Path) -> N
             ["export", "x", "-o", "m.onnx", "--function", "drop"],
             "expected one of keep, inline, strip, got 'drop'",
         ),
-        (["export", "x", "-o", "m.onnx", "--batch", "0"], "n: expected 1 to 32768, got 0"),
+        (["export", "x", "-o", "m.onnx", "--batch", "0"], "batch: expected 1 to 32768, got 0"),
         (["export", "x", "-o", "m.onnx", "--canvas", "64"], "--canvas: expected HEIGHTxWIDTH in pixels"),
         (["export", "x", "-o", "m.onnx", "--size", "0x9"], "--size: expected HEIGHTxWIDTH in pixels"),
         (["export", "x", "-o", "m.onnx", "--opset", "20"], "opset: expected 18 or 19, got 20"),
