@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import pytest
 from stn_deploy.artifact import Profile, read_artifact, read_engine, sidecar_of
 from stn_deploy.errors import ArgumentError, EngineError, MissingDependency, OutputError, StnDeployError
 from stn_deploy.export.engine import BuildSettings, build_engine, ort_options
+from stn_deploy.export.engine.progress import Interrupts
 from stn_deploy.export.passes import freeze, inline_function, rewrite
 from stn_deploy.runtime.engines.libraries import Library
 from tests.fake_cuda import FakeCuda, install_cuda
@@ -217,6 +219,51 @@ def test_what_is_raised_while_looking_on_stops_the_build_and_comes_through(
         build_engine(model, tmp_path / "x.engine", progress=watcher)
     assert [told for told in watcher.told if told[0] == "step"] == [("step", PHASES[0][0], 1)]
     assert left_in(tmp_path) == set()
+
+
+class Impatient(Watcher):
+    """Presses Ctrl-C at every step."""
+
+    def step(self, phase: str, done: int) -> None:
+        super().step(phase, done)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_stops_the_build_without_an_exception_inside_the_library(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.13.3.9", cuda)
+    watcher = Impatient()
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(model, tmp_path / "x.engine", progress=watcher)
+    assert [told for told in watcher.told if told[0] == "step"] == [("step", PHASES[0][0], 1)]
+    assert left_in(tmp_path) == set()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_that_the_library_does_not_ask_about_is_thrown_when_it_returns() -> None:
+    reached = []
+
+    def build() -> None:
+        with Interrupts():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("the library's own work")
+            raise EngineError("it was stopped")
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert reached == ["the library's own work"]
+
+
+def test_a_handler_that_a_program_set_for_ctrl_c_stays() -> None:
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append("theirs"))
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+        assert (seen, interrupts.noted) == (["theirs"], False)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_place_that_cannot_be_written_is_refused_and_nothing_half_written_stays(

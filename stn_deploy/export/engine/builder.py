@@ -15,7 +15,7 @@ from stn_deploy.data import write_together
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.export.engine.network import expect_same_sampling, grid_samples, parse, plugin_layers
 from stn_deploy.export.engine.plugin import PluginUse, choose_plugin
-from stn_deploy.export.engine.progress import Monitor, Progress, Silent
+from stn_deploy.export.engine.progress import Interrupts, Monitor, Progress, Silent
 from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, profile_for, rtx_targets
 from stn_deploy.export.engine.timing_cache import read_timing_cache, write_timing_cache
 from stn_deploy.export.passes import inline_function
@@ -62,25 +62,26 @@ def build_engine(
     gpu = find_gpu() if library.name == "tensorrt" else None
     targets = (gpu.compute_capability,) if gpu else settings.compute_capabilities
 
-    log = Log(library.trt)
-    builder = _builder(library, log)
-    plugin = choose_plugin(library, settings, log)
-    original = onnx.load_from_string(data)
-    sizes = profile_for(original, settings.profile)
-    changed = _changed(original, plugin, library, targets)
-    network, parser = parse(library, builder, changed.SerializeToString(), log)
-    _expect_as_chosen(library, network, changed, plugin)
+    with Interrupts() as interrupts:
+        log = Log(library.trt)
+        builder = _builder(library, log)
+        plugin = choose_plugin(library, settings, log)
+        original = onnx.load_from_string(data)
+        sizes = profile_for(original, settings.profile)
+        changed = _changed(original, plugin, library, targets)
+        network, parser = parse(library, builder, changed.SerializeToString(), log)
+        _expect_as_chosen(library, network, changed, plugin)
 
-    config = builder.create_builder_config()
-    _configure(library, builder, config, settings, sizes, log)
-    if gpu is None and targets:
-        _aim(library, config, targets)
-    monitor = Monitor(library.trt, progress or Silent())
-    config.progress_monitor = monitor.monitor
-    plan = builder.build_serialized_network(network, config)
-    monitor.reraise()
-    if plan is None:
-        raise EngineError(f"{library.name} {library.version} cannot build {model}: {log.last()}")
+        config = builder.create_builder_config()
+        _configure(library, builder, config, settings, sizes, log)
+        if gpu is None and targets:
+            _aim(library, config, targets)
+        monitor = Monitor(library.trt, progress or Silent(), interrupts)
+        config.progress_monitor = monitor.monitor
+        plan = builder.build_serialized_network(network, config)
+        monitor.reraise()
+        if plan is None:
+            raise EngineError(f"{library.name} {library.version} cannot build {model}: {log.last()}")
     del parser  # it owned the weights until here
 
     built = bytes(memoryview(plan))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from types import TracebackType
 from typing import Any, Protocol
 
 
@@ -31,15 +34,47 @@ class Silent:
         """Nothing."""
 
 
+class Interrupts:
+    """Ctrl-C, kept until a library has returned: thrown within its calls of ours, it would be swallowed.
+
+    Inside ``with`` it is only noted; on leaving it is thrown, in the place of whatever it led to. A handler
+    that a program has set of its own stays, as do those of other threads than the main one.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was noted yet."""
+        self.noted = False
+        self._ours = False
+
+    def __enter__(self) -> Interrupts:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+            self._ours = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.noted:
+            raise KeyboardInterrupt
+
+    def _note(self, *_: object) -> None:
+        self.noted = True
+
+
 class Monitor:
     """A progress monitor for a library, and the exception that stopped the build, if one did.
 
     An exception must not travel through the library: it is kept, the build is told to stop, and `reraise`
-    throws it afterwards. So Ctrl-C works, too.
+    throws it afterwards. An interrupt that was noted stops the build, too.
     """
 
-    def __init__(self, trt: Any, progress: Progress) -> None:
+    def __init__(self, trt: Any, progress: Progress, interrupts: Interrupts) -> None:
         """Make the monitor that the library ``trt`` is given."""
+        self._interrupts = interrupts
         self._error: BaseException | None = None
         keep = self._keep
 
@@ -65,7 +100,7 @@ class Monitor:
                 call(*arguments)
         except BaseException as error:  # noqa: BLE001, it is thrown again by reraise
             self._error = error
-        return self._error is None
+        return self._error is None and not self._interrupts.noted
 
     def reraise(self) -> None:
         """Throw what stopped the build."""
