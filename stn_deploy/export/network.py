@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from stn_deploy.data import write_whole
-from stn_deploy.errors import ArgumentError, OutputError
+from stn_deploy.errors import ArgumentError, OutputError, StnDeployError
 from stn_deploy.export.node import OPSET, NodeKind, define_nodes
 from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.export.passes.rewrite import IR_VERSION
@@ -60,7 +60,7 @@ def export_network(
             on volumes, or operators that ONNX has not; the message names the line that made them.
         OutputError: the file cannot be written, or would be larger than the 2 GiB that one file holds.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    inputs = _listed(example_inputs)
     _check(network, inputs)
     names = _checked_names(input_names, len(inputs))
     _check_output_names(output_names, names)
@@ -68,8 +68,10 @@ def export_network(
         # What batch means must be the same for all inputs, or torch asks for a relation.
         batch = torch.export.Dim("n", min=1, max=1 << 15)
         dynamic_shapes = tuple({0: batch} for _ in inputs)
+    entry = _Entry(lowered(network))
+    _call(entry, inputs)
     model = trace(
-        _Entry(lowered(network)),
+        entry,
         inputs,
         input_names=names,
         output_names=output_names,
@@ -166,6 +168,30 @@ class _Entry(nn.Module):
 
     def forward(self, *inputs: Tensor) -> object:
         return self.network(*inputs)
+
+
+def _listed(example_inputs: object) -> tuple[Any, ...]:
+    if isinstance(example_inputs, Tensor):
+        return (example_inputs,)
+    if not isinstance(example_inputs, (list, tuple)):
+        raise ArgumentError(
+            f"example_inputs: expected a tensor or a list of tensors, got {type(example_inputs).__name__}"
+        )
+    return tuple(example_inputs)
+
+
+def _call(entry: _Entry, inputs: tuple[Any, ...]) -> None:
+    """Run the network once: what fails then is told in its own words, not in the exporter's."""
+    try:
+        with torch.no_grad():
+            entry(*inputs)
+    except StnDeployError:
+        raise
+    except Exception as error:
+        name, said = type(entry.network).__name__, str(error).strip() or type(error).__name__
+        raise ArgumentError(
+            f"{name}: cannot be called with the example inputs: {said.splitlines()[0]}"
+        ) from error
 
 
 def _check(network: object, inputs: tuple[object, ...]) -> None:

@@ -299,6 +299,16 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
         r"Branching: cannot be traced: .*test_network.py, line \d+: return image if image.sum\(\) > 0",
     ),
     "wrong input": (lambda: transformer(AFFINE), {"example_inputs": images(2, 3, 9, 9)}, "source: expected"),
+    "half": (
+        lambda: transformer(AFFINE),
+        {"example_inputs": EXAMPLE.half()},
+        "SpatialTransformer: cannot be called with the example inputs: .*(dtype|type)",
+    ),
+    "nothing": (
+        nn.Identity,
+        {"example_inputs": None},
+        "example_inputs: expected a tensor or a list of tensors, got NoneType",
+    ),
     "no input": (
         nn.Identity,
         {"example_inputs": []},
