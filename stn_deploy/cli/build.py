@@ -104,15 +104,12 @@ def _write_options(model: Path, to: Path | None, settings: BuildSettings) -> Non
     """Print the options of ONNX Runtime's provider, or write them into a file."""
     import json
 
-    from stn_deploy.data import write_whole
+    from stn_deploy.data import write_output
     from stn_deploy.export.engine import ort_options
 
     options = ort_options(model, settings)
     if to is None:
         print_json(options)
         return
-    try:
-        write_whole(to, (json.dumps(options, indent=2) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"{to}: cannot be written ({error.strerror or error})") from error
+    write_output(to, (json.dumps(options, indent=2) + "\n").encode())
     output.print(f"wrote {to}", highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -58,7 +58,7 @@ def command(
     engines = _engines(path, engine or [])
     comparisons = verify(path, checkpoint=checkpoint, images=images, engines=engines)
     if json_:
-        print_json([{**dataclasses.asdict(item), "passed": item.passed} for item in comparisons])
+        print_json([_values(item) for item in comparisons])
         passed = all(item.passed for item in comparisons)
     else:
         passed = print_comparisons(comparisons)
@@ -122,6 +122,15 @@ def print_comparisons(
     verdict = f"beyond tolerance: {', '.join(far)}" if far else "all within tolerance"
     output.print(f"{verdict} ({comparisons[0].tolerance})", highlight=False, soft_wrap=True)
     return not far
+
+
+def _values(item: Comparison) -> dict[str, Any]:
+    """A comparison for JSON, which knows no NaN: null where it did not pass."""
+    values = {**dataclasses.asdict(item), "passed": item.passed}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ files       writing completely or not at all
 """
 
 from stn_deploy.data.datasets import Dataset, Sample, open_dataset
-from stn_deploy.data.files import write_together, write_whole
+from stn_deploy.data.files import write_output, write_together, write_whole
 from stn_deploy.data.header import ImageHeader, read_header
 from stn_deploy.data.images import (
     IMAGE_SUFFIXES,
@@ -40,6 +40,7 @@ __all__ = [
     "thumbnail",
     "thumbnail_batch",
     "thumbnail_centres",
+    "write_output",
     "write_together",
     "write_whole",
 ]

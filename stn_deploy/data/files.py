@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from stn_deploy.errors import OutputError
+
 
 def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file under a temporary name, then rename it; its folder is made if absent.
@@ -20,6 +22,18 @@ def write_whole(path: Path, data: bytes, *, durable: bool = False) -> None:
         OSError: it cannot be written; nothing is left behind, and an older file of the name is as it was.
     """
     write_together({path: data}, durable=durable)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """`write_whole` of what a user asked for.
+
+    Raises:
+        OutputError: it cannot be written; the message has the path and the reason.
+    """
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def write_together(contents: Mapping[Path, bytes], *, durable: bool = False) -> None:

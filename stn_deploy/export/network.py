@@ -11,10 +11,16 @@ from typing import Any, cast
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from stn_deploy.data import write_whole
-from stn_deploy.errors import ArgumentError, OutputError, StnDeployError
+from stn_deploy.data import write_output
+from stn_deploy.errors import ArgumentError, OutputError
+from stn_deploy.export.network_arguments import (
+    call_once,
+    check_network,
+    check_output_names,
+    checked_input_names,
+    listed_inputs,
+)
 from stn_deploy.export.node import OPSET, NodeKind, define_nodes
 from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.export.passes.rewrite import IR_VERSION
@@ -60,18 +66,18 @@ def export_network(
             on volumes, or operators that ONNX has not; the message names the line that made them.
         OutputError: the file cannot be written, or would be larger than the 2 GiB that one file holds.
     """
-    inputs = _listed(example_inputs)
-    _check(network, inputs)
-    names = _checked_names(input_names, len(inputs))
-    _check_output_names(output_names, names)
+    inputs = listed_inputs(example_inputs)
+    check_network(network, inputs)
+    names = checked_input_names(input_names, len(inputs))
+    check_output_names(output_names, names)
     if dynamic_shapes is None:
         # What batch means must be the same for all inputs, or torch asks for a relation.
         batch = torch.export.Dim("n", min=1, max=1 << 15)
         dynamic_shapes = tuple({0: batch} for _ in inputs)
-    entry = _Entry(lowered(network))
-    _call(entry, inputs)
+    copied = lowered(network)
+    call_once(copied, inputs)
     model = trace(
-        entry,
+        _Entry(copied),
         inputs,
         input_names=names,
         output_names=output_names,
@@ -170,80 +176,11 @@ class _Entry(nn.Module):
         return self.network(*inputs)
 
 
-def _listed(example_inputs: object) -> tuple[Any, ...]:
-    if isinstance(example_inputs, Tensor):
-        return (example_inputs,)
-    if not isinstance(example_inputs, (list, tuple)):
-        raise ArgumentError(
-            f"example_inputs: expected a tensor or a list of tensors, got {type(example_inputs).__name__}"
-        )
-    return tuple(example_inputs)
-
-
-def _call(entry: _Entry, inputs: tuple[Any, ...]) -> None:
-    """Run the network once: what fails then is told in its own words, not in the exporter's."""
-    try:
-        with torch.no_grad():
-            entry(*inputs)
-    except StnDeployError:
-        raise
-    except Exception as error:
-        name, said = type(entry.network).__name__, str(error).strip() or type(error).__name__
-        raise ArgumentError(
-            f"{name}: cannot be called with the example inputs: {said.splitlines()[0]}"
-        ) from error
-
-
-def _check(network: object, inputs: tuple[object, ...]) -> None:
-    if not isinstance(network, nn.Module):
-        raise ArgumentError(f"network: expected a torch module, got {type(network).__name__}")
-    if not inputs:
-        raise ArgumentError("example_inputs: expected at least one tensor, got none")
-    for index, given in enumerate(inputs):
-        if not isinstance(given, Tensor):
-            raise ArgumentError(f"example_inputs: expected tensors, got {type(given).__name__} at {index}")
-    tensors = {
-        **{f"example input {index}": cast(Tensor, given) for index, given in enumerate(inputs)},
-        **dict(network.named_parameters()),
-        **dict(network.named_buffers()),
-    }
-    for name, tensor in tensors.items():
-        if is_lazy(tensor):
-            raise ArgumentError(
-                f"{name}: expected weights, got none yet; call the network once, with an input"
-            )
-        if tensor.dtype == torch.float64:
-            raise ArgumentError(
-                f"{name}: expected float32, got float64; engines compute in it: network.float()"
-            )
-        if tensor.device.type != "cpu":
-            raise ArgumentError(f"{name}: expected it on the CPU, got {tensor.device}; network.cpu()")
-
-
 def _check_sampler(name: str, sampler: Sampler, grid_generator: GridGenerator) -> None:
     if sampler.antialias and grid_generator.transform.dimensions == 3:
         raise ArgumentError(
             f"{name or 'network'}: expected a sampler without antialias for volumes, got {sampler}; ONNX has "
             "no operator for it"
-        )
-
-
-def _checked_names(given: Sequence[str] | None, count: int) -> list[str]:
-    if given is None:
-        return ["input"] if count == 1 else [f"input_{index}" for index in range(count)]
-    names = list(given)
-    if isinstance(given, str) or len(set(names)) != count or len(names) != count:
-        raise ArgumentError(f"input_names: expected {count} different names, got {given!r}")
-    return names
-
-
-def _check_output_names(given: Sequence[str] | None, inputs: list[str]) -> None:
-    """Their number is not known before the network has been traced."""
-    names = [] if given is None else list(given)
-    if isinstance(given, str) or len({*names, *inputs}) != len(names) + len(inputs):
-        raise ArgumentError(
-            f"output_names: expected different names, none of them of an input ({', '.join(inputs)}), got "
-            f"{given!r}"
         )
 
 
@@ -255,7 +192,4 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
         )
     data = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_output(path, data)

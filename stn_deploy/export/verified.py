@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.data import write_whole
-from stn_deploy.errors import ArgumentError, OutputError
+from stn_deploy.data import write_output
+from stn_deploy.errors import ArgumentError
 from stn_deploy.export.comparison import Comparison
 from stn_deploy.export.crops import Crops
 from stn_deploy.export.node import OPSET
@@ -126,10 +126,7 @@ def export_verified(
         if settings.function == "strip":  # compared while something could still run it
             spec = rewrite(file, file, strip_function)
         data = file.read_bytes()
-    try:
-        write_whole(path, data)
-    except OSError as problem:
-        raise OutputError(f"{path}: cannot be written ({problem.strerror or problem})") from problem
+    write_output(path, data)
     return Exported(spec, error)
 
 

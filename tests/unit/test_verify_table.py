@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -71,7 +72,7 @@ def test_lower_precision_is_judged_in_text_heights_and_says_so(shown: io.StringI
     assert lines[-1] == "beyond tolerance: split (batch 7) (99 % of theta 0.3 text heights, 1 of 255)"
 
 
-def _in_int8(heights: float) -> Comparison:
+def _in_int8(heights: float) -> Any:
     return Comparison(
         path=PATHS[1],
         batch=7,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stn_deploy.data import write_whole
-from stn_deploy.errors import EngineError, OutputError
+from stn_deploy.data import write_output
+from stn_deploy.errors import EngineError
 from stn_deploy.runtime.engines.libraries import Library, Log
 
 
@@ -41,7 +41,4 @@ def write_timing_cache(config: Any, path: Path) -> None:
         OutputError: it cannot be written.
     """
     data = bytes(memoryview(config.get_timing_cache().serialize()))
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_output(path, data)

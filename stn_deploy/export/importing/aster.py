@@ -44,17 +44,7 @@ def import_aster(path: Path, weights: Arrays, sizes: Sizes) -> PublishedRectifie
     Source: Shi et al. 2018, ASTER.
     """
     found = find_weights(path, weights, "aster")
-    convolutions = [
-        batch_norm_folded(
-            Layer(
-                found.take(f"stn_head.stn_convnet.{2 * index}.0.weight", after, before, 3, 3),
-                found.take(f"stn_head.stn_convnet.{2 * index}.0.bias", after),
-            ),
-            found,
-            f"stn_head.stn_convnet.{2 * index}.1",
-        )
-        for index, (before, after) in enumerate(channel_pairs())
-    ]
+    convolutions = convolutions_of(found)
     name = "stn_head.stn_fc1"
     dense = Layer(
         found.take(f"{name}.0.weight", DENSE, 2 * CHANNELS[-1]), found.take(f"{name}.0.bias", DENSE)
@@ -74,6 +64,28 @@ def import_aster(path: Path, weights: Arrays, sizes: Sizes) -> PublishedRectifie
 def channel_pairs() -> list[tuple[int | None, int]]:
     """Input and output channels of each convolution; those of the image may be any."""
     return list(zip((None, *CHANNELS), CHANNELS, strict=False))
+
+
+def convolutions_of(found: FoundWeights, *, paddle: bool = False) -> list[Layer]:
+    """The convolutions of ASTER's ``stn_head``, with their batch norm folded in.
+
+    Args:
+        paddle: batch norm in the names of PaddlePaddle.
+    Raises:
+        ArtifactError: not its weights.
+    """
+    return [
+        batch_norm_folded(
+            Layer(
+                found.take(f"stn_head.stn_convnet.{2 * index}.0.weight", after, before, 3, 3),
+                found.take(f"stn_head.stn_convnet.{2 * index}.0.bias", after),
+            ),
+            found,
+            f"stn_head.stn_convnet.{2 * index}.1",
+            paddle=paddle,
+        )
+        for index, (before, after) in enumerate(channel_pairs())
+    ]
 
 
 def rectifier_of(

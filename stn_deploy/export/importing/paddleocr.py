@@ -66,18 +66,7 @@ def _tps(found: FoundWeights, sizes: Sizes) -> PublishedRectifier:
 
 
 def _stn_on(found: FoundWeights, sizes: Sizes) -> PublishedRectifier:
-    convolutions = [
-        batch_norm_folded(
-            Layer(
-                found.take(f"stn_head.stn_convnet.{2 * index}.0.weight", after, before, 3, 3),
-                found.take(f"stn_head.stn_convnet.{2 * index}.0.bias", after),
-            ),
-            found,
-            f"stn_head.stn_convnet.{2 * index}.1",
-            paddle=True,
-        )
-        for index, (before, after) in enumerate(aster.channel_pairs())
-    ]
+    convolutions = aster.convolutions_of(found, paddle=True)
     dense = _dense(found, "stn_head.stn_fc1.0", 2 * aster.CHANNELS[-1], aster.DENSE)
     return aster.rectifier_of(
         found,

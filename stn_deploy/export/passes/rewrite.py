@@ -10,8 +10,7 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from stn_deploy.artifact import METADATA_KEY, RectifierSpec, read_artifact, seal, wire
-from stn_deploy.data import write_whole
-from stn_deploy.errors import OutputError
+from stn_deploy.data import write_output
 
 Pass = Callable[[ModelProto], ModelProto]
 
@@ -59,8 +58,5 @@ def write_artifact(model: ModelProto, spec: RectifierSpec, path: Path) -> Rectif
     spec = dataclasses.replace(spec, digest=seal(data, spec.to_json()))
     data = wire.with_metadata(data, METADATA_KEY, spec.to_json())
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_output(path, data)
     return spec
