@@ -3,11 +3,13 @@
 #   VENV         where the environment lives         default .venv
 #   PIP_FLAGS    more flags for pip install          e.g. an index that holds the CPU build of torch
 #   PYTEST_ARGS  more arguments for pytest           make test PYTEST_ARGS="tests/laws -x"
+#   JOBS         tests that run at once              default: one for each core
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
 PYTEST_ARGS ?=
+JOBS ?= auto
 DATA ?=
 
 comma := ,
@@ -38,7 +40,7 @@ quickstart: $(QUICKSTART_STAMP)  ## straighten the rendered samples with the rec
 	@echo "In Python:                       from stn_deploy import Rectifier; crop = Rectifier()(image).image"
 
 test: $(TEST_STAMP) engines  ## all tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 engines: $(TEST_STAMP)  ## the engines that the tests drive, into build/engines: TensorRT-RTX, an old ONNX Runtime
 	@$(BIN)/python tests/engines/install.py $(PIP_FLAGS)

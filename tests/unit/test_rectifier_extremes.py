@@ -49,7 +49,9 @@ def test_no_crop_is_larger_than_opencv_can_sample(knowing: Knowing) -> None:
     assert crop.shape[1] <= 32_766
 
 
-@pytest.mark.parametrize("given", ["photo.jpg", b"bytes", 7, object()], ids=repr)
+@pytest.mark.parametrize(
+    "given", ["photo.jpg", b"bytes", 7, object()], ids=["text", "bytes", "number", "object"]
+)
 def test_what_is_no_array_is_refused_at_once(knowing: Knowing, given: object) -> None:
     with pytest.raises(ArgumentError, match="images: expected an array, a list or an iterator"):
         knowing(control_point_targets(20))(given)  # type: ignore[call-overload]

@@ -112,7 +112,9 @@ def test_an_antialias_that_is_neither_true_nor_false_is_refused(antialias: Any) 
     check_refusal(lambda: Sampler(antialias=antialias), ArgumentError, message)
 
 
-@pytest.mark.parametrize("constraint", [[ANY, ANY], "scale", nn.Identity, torch.relu], ids=repr)
+@pytest.mark.parametrize(
+    "constraint", [[ANY, ANY], "scale", nn.Identity, torch.relu], ids=["list", "text", "class", "function"]
+)
 def test_a_constraint_that_is_no_module_is_refused(constraint: Any) -> None:
     call = partial(SpatialTransformer, ANY, AFFINE, Sampler(), SIZE, constraint=constraint)
     check_refusal(call, ArgumentError, "constraint: expected a torch module, got")
