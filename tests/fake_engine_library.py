@@ -315,3 +315,13 @@ def install_library(monkeypatch: pytest.MonkeyPatch, trt: FakeTensorRT) -> FakeT
     """Let ``import tensorrt`` find it."""
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
     return trt
+
+
+def with_version(monkeypatch: pytest.MonkeyPatch, version: str, cuda: FakeCuda) -> FakeTensorRT:
+    """TensorRT of a version, installed."""
+    return install_library(monkeypatch, FakeTensorRT(version, cuda=cuda))
+
+
+def left_in(folder: Path) -> set[str]:
+    """Names of what a build left in a folder."""
+    return {path.name for path in folder.iterdir()} - {"libplugin.so"}

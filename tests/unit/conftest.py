@@ -1,4 +1,4 @@
-"""A rectifier that finds what a test tells it to find."""
+"""What unit tests share: a rectifier that finds what a test tells it to find, and a GPU that is none."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.runtime import Rectifier
 from stn_deploy.runtime.engines import FloatBatch, Localisation
+from tests.fake_cuda import FakeCuda, install_cuda
 
 
 class KnownLocaliser:
@@ -40,3 +41,9 @@ def knowing(model: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
         return rectifier
 
     return make
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """A stand-in of cuda-bindings, with a GPU."""
+    return install_cuda(monkeypatch, FakeCuda())

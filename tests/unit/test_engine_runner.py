@@ -21,16 +21,11 @@ from stn_deploy.runtime.canvas import pack_canvas
 from stn_deploy.runtime.engines.engine_file import EngineFile
 from stn_deploy.runtime.engines.ort import OrtFullGraph
 from stn_deploy.runtime.engines.trt import TrtFullGraph
-from tests.fake_cuda import FakeCuda, install_cuda
+from tests.fake_cuda import FakeCuda
 from tests.fake_engine_library import PLUGIN_FILE, FakeTensorRT, install_library
 from tests.pictures import Image
 
 SETTINGS = BuildSettings(profile=Profile(batch=(1, 4, 16), canvas=((2, 2), (64, 256), (256, 1024))))
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    return install_cuda(monkeypatch, FakeCuda())
 
 
 @pytest.fixture
