@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,12 @@ def needs(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingDependency.of(error.name or "a package", extra) from error
+
+
+def print_left_out(unusable: Iterable[str]) -> None:
+    """Say on standard error what could not be used, a line each, and why."""
+    for line in unusable:
+        errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar(*, counted: bool = True, noted: bool = False, shown: bool = True) -> Progress:

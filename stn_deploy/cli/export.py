@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stn_deploy.cli.common import checked_output, errors, needs, output, parse_size, progress_bar
+from stn_deploy.cli.common import (
+    checked_output,
+    errors,
+    needs,
+    output,
+    parse_size,
+    print_left_out,
+    progress_bar,
+)
 from stn_deploy.errors import ArgumentError
 from stn_deploy.wording import counted
 
@@ -113,8 +121,7 @@ def _crops(calibration: Path | None, spec: RectifierSpec, precision: str) -> Cro
         crops, unusable = load_crops(
             calibration, spec, progress=lambda done, count: bar.update(task, completed=done, total=count)
         )
-    for line in unusable:
-        errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_left_out(unusable)
     if precision == "int8":
         crops.halves()  # too few are told before anything is exported
     return crops

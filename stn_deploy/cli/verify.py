@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from stn_deploy.cli.common import errors, expect_model, needs, output, print_json
+from stn_deploy.cli.common import errors, expect_model, needs, output, print_json, print_left_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,8 +84,7 @@ def _images(data: Path) -> list[NDArray[np.uint8]]:
 
     unusable: list[str] = []
     images = list(read_images(data, most=_CROPS, unusable=unusable))
-    for line in unusable:
-        errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_left_out(unusable)
     return images
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stn_deploy.artifact import RectifierSpec
-from stn_deploy.data import thumbnail_batch
+from stn_deploy.artifact import RectifierSpec, sampling_model
 from stn_deploy.export.comparison import Outputs
+from stn_deploy.export.crops import crops_of
 from stn_deploy.export.graph import RectifierGraph
 from stn_deploy.geometry import TextSpline
 from stn_deploy.runtime.canvas import pack_canvas
 from stn_deploy.runtime.engines import FullGraph
-from stn_deploy.runtime.engines.ort import OrtLocaliser, OrtSampler
+from stn_deploy.runtime.engines.ort import CPU, OrtFullGraph, OrtLocaliser, OrtSampler
 from stn_deploy.runtime.sampling import sample_original
 
 Image = NDArray[np.uint8]
@@ -52,8 +52,12 @@ class ComparedPath(Protocol):
     def run(self, batch: Batch) -> Outputs:
         """The crops of a batch."""
 
-    def sample(self, batch: Batch, theta: Floats) -> Floats | None:
-        """(n, h, w, 3) in [0, 255] for given thetas; None where this path cannot be entered there."""
+
+class SamplingPath(ComparedPath, Protocol):
+    """One that can be entered behind the localisation."""
+
+    def sample(self, batch: Batch, theta: Floats) -> Floats:
+        """(n, h, w, 3) in [0, 255] for given thetas (n, K, 2)."""
 
 
 class TorchPath:
@@ -76,30 +80,40 @@ class TorchPath:
 
     @torch.inference_mode()
     def sample(self, batch: Batch, theta: Floats) -> Floats:
-        """See `ComparedPath`."""
+        """See `SamplingPath`."""
         inputs = (torch.from_numpy(each) for each in (batch.images, batch.extents, theta))
         return _to_pixels(self._graph.sample(*inputs).numpy(), self._spec)
 
 
 class FullGraphPath:
-    """The exported graph in an engine."""
+    """The exported graph in an engine, from images to crops and nothing between."""
 
-    def __init__(
-        self, name: str, graph: FullGraph, spec: RectifierSpec, sampler: OrtSampler | None = None
-    ) -> None:
-        """Name an engine; ``sampler`` runs the sampling part of the same graph alone."""
+    def __init__(self, name: str, graph: FullGraph, spec: RectifierSpec) -> None:
         self.name = name
-        self._graph, self._spec, self._sampler = graph, spec, sampler
+        self._graph, self._spec = graph, spec
 
     def run(self, batch: Batch) -> Outputs:
         """See `ComparedPath`."""
         rectified, (theta, score) = self._graph.run(batch.images, batch.extents)
         return Outputs(rectified=_to_pixels(rectified, self._spec), theta=theta, score=score)
 
-    def sample(self, batch: Batch, theta: Floats) -> Floats | None:
+
+class OrtPath:
+    """The exported graph in ONNX Runtime, whole and from its sampling part on."""
+
+    def __init__(self, name: str, artifact: bytes, spec: RectifierSpec, *, provider: str = CPU) -> None:
+        """Load both; errors as for `OrtFullGraph`."""
+        self.name = name
+        self._spec = spec
+        self._whole = FullGraphPath(name, OrtFullGraph(artifact, provider=provider), spec)
+        self._sampler = OrtSampler(sampling_model(artifact), provider=provider)
+
+    def run(self, batch: Batch) -> Outputs:
         """See `ComparedPath`."""
-        if self._sampler is None:
-            return None
+        return self._whole.run(batch)
+
+    def sample(self, batch: Batch, theta: Floats) -> Floats:
+        """See `SamplingPath`."""
         return _to_pixels(self._sampler.sample(batch.images, batch.extents, theta), self._spec)
 
 
@@ -113,19 +127,11 @@ class SplitPath:
 
     def run(self, batch: Batch) -> Outputs:
         """See `ComparedPath`."""
-        spec = self._spec
-        sizes = np.array([image.shape[:2] for image in batch.crops], np.float32)
-        thumbnails = thumbnail_batch(
-            batch.crops,
-            spec.thumbnail_size,
-            input_size=spec.input_size,
-            align_corners=spec.thumbnail_align_corners,
-        )
-        theta, score = self._localiser.localise(thumbnails, sizes)
+        theta, score = self._localiser.localise(*crops_of(batch.crops, self._spec))
         return Outputs(rectified=self.sample(batch, theta), theta=theta, score=score)
 
     def sample(self, batch: Batch, theta: Floats) -> Floats:
-        """See `ComparedPath`."""
+        """See `SamplingPath`."""
         spec, spline = self._spec, TextSpline.of(self._spec)
         sampled = [
             sample_original(image, points, spec.output_size, spline=spline, exact=True, fill=spec.fill)

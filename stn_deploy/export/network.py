@@ -58,7 +58,7 @@ def export_network(
         path: of the file to write; complete or absent, never half.
         input_names, output_names: of the file; input, or input_0, input_1, ..., and names of torch's choice.
         dynamic_shapes: as for ``torch.export.export``; by default the first axis of every input, the batch.
-            Its example should then not be 1, which torch takes for a constant.
+            An axis that the network makes a constant is refused.
         opset: 18 or 19.
     Raises:
         ArgumentError: inputs or names that do not fit, an axis that cannot be dynamic, float64, lazy layers

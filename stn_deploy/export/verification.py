@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from stn_deploy.artifact import RectifierSpec, read_artifact, sampling_model
+from stn_deploy.artifact import RectifierSpec, read_artifact
 from stn_deploy.errors import ArgumentError, ArtifactError
 from stn_deploy.export.compared_paths import (
     Batch,
     ComparedPath,
-    Floats,
     FullGraphPath,
     Image,
+    OrtPath,
+    SamplingPath,
     SplitPath,
     TorchPath,
 )
@@ -25,7 +26,7 @@ from stn_deploy.export.limits import Limits, batches
 from stn_deploy.export.precision import theta_distances
 from stn_deploy.export.reload import rectifier_from_artifact
 from stn_deploy.runtime.engines.engine_file import open_engine
-from stn_deploy.runtime.engines.ort import OrtFullGraph, OrtLocaliser, OrtSampler, gpu_providers
+from stn_deploy.runtime.engines.ort import OrtLocaliser, gpu_providers
 from stn_deploy.runtime.engines.trt import TrtFullGraph
 from stn_deploy.training.checkpoint import load_checkpoint
 from stn_deploy.training.flat import random_flat_text
@@ -100,14 +101,14 @@ def verify(
     return comparisons
 
 
-def _paths(data: bytes, spec: RectifierSpec) -> list[ComparedPath]:
-    sampling = sampling_model(data)
-    full = FullGraphPath("ONNX Runtime, full graph", OrtFullGraph(data), spec, OrtSampler(sampling))
-    paths: list[ComparedPath] = [full, SplitPath(OrtLocaliser(data), spec)]
+def _paths(data: bytes, spec: RectifierSpec) -> list[SamplingPath]:
+    paths: list[SamplingPath] = [
+        OrtPath("ONNX Runtime, full graph", data, spec),
+        SplitPath(OrtLocaliser(data), spec),
+    ]
     for provider in gpu_providers():
         short = provider.removesuffix("ExecutionProvider")
-        graph, sampler = OrtFullGraph(data, provider=provider), OrtSampler(sampling, provider=provider)
-        paths.append(FullGraphPath(f"ONNX Runtime, {short}", graph, spec, sampler))
+        paths.append(OrtPath(f"ONNX Runtime, {short}", data, spec, provider=provider))
     return paths
 
 
@@ -133,26 +134,26 @@ def _compare(
 
 
 def _compare_hostile(
-    paths: Sequence[ComparedPath], batch: Batch, reference: TorchPath, spec: RectifierSpec
+    paths: Sequence[SamplingPath], batch: Batch, reference: TorchPath, spec: RectifierSpec
 ) -> list[Comparison]:
     """For each path the worst of all hostile thetas."""
     thetas = hostile_thetas(spec, len(batch.crops)).values()
     expected = [reference.sample(batch, theta) for theta in thetas]
-    comparisons = []
-    for path in paths:
-        sampled = [path.sample(batch, theta) for theta in thetas]
-        known: list[tuple[Floats, Floats]] = [
-            (one, other) for one, other in zip(expected, sampled, strict=True) if other is not None
-        ]
-        if known:
-            worst = max((largest(*pair) for pair in known), key=lambda value: (np.isnan(value), value))
-            comparisons.append(
-                Comparison(
-                    path=path.name,
-                    batch=len(batch.crops),
-                    canvas=batch.canvas,
-                    pixels=worst,
-                    precision=spec.precision,
+    return [
+        Comparison(
+            path=path.name,
+            batch=len(batch.crops),
+            canvas=batch.canvas,
+            # One NaN among the differences is the worst of them.
+            pixels=float(
+                np.max(
+                    [
+                        largest(one, path.sample(batch, theta))
+                        for one, theta in zip(expected, thetas, strict=True)
+                    ]
                 )
-            )
-    return comparisons
+            ),
+            precision=spec.precision,
+        )
+        for path in paths
+    ]

@@ -82,6 +82,14 @@ def write_points(body: Body, kind: NodeKind) -> None:
     body.op("Where", "finite", "points", "zero", to="safe")
 
 
+def write_phase(body: Body, value: str) -> str:
+    """``phase``: what is left of a value past the last whole ``period``, in [0, period)."""
+    body.op("Div", value, "period", to="periods")
+    body.op("Floor", "periods", to="whole")
+    body.op("Mul", "whole", "period", to="passed")
+    return body.op("Sub", value, "passed", to="phase")
+
+
 def write_mask(body: Body, sampled: str) -> None:
     """``output``: what was sampled (N, C, *size), and 0 where ``finite`` does not hold. Needs ``size``."""
     body.op("Concat", "batch", "single", "size", to="mask_shape", axis=0)

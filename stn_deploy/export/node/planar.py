@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import FunctionProto
 
-from stn_deploy.export.node.body import Body, write_mask, write_points, write_valid_size
+from stn_deploy.export.node.body import Body, write_mask, write_phase, write_points, write_valid_size
 from stn_deploy.export.node.kind import NodeKind
 
 
@@ -48,10 +48,7 @@ def _reflected(body: Body) -> str:
     body.constant("period", 2.0)
     body.op("Add", "safe", "one", to="from_left")
     body.op("Div", "from_left", "period", to="images")
-    body.op("Div", "images", "period", to="periods")
-    body.op("Floor", "periods", to="whole")
-    body.op("Mul", "whole", "period", to="passed")
-    body.op("Sub", "images", "passed", to="phase")
+    write_phase(body, "images")
     body.op("Sub", "phase", "one", to="folded")
     body.op("Abs", "folded", to="distance")
     body.op("Sub", "one", "distance", to="fraction")

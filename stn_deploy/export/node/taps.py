@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onnx import FunctionProto, TensorProto
 
-from stn_deploy.export.node.body import Body, write_mask, write_points, write_valid_size
+from stn_deploy.export.node.body import Body, write_mask, write_phase, write_points, write_valid_size
 from stn_deploy.export.node.kind import NodeKind
 from stn_deploy.geometry.sampling import FAR
 
@@ -96,10 +96,7 @@ def _write_inside(body: Body, kind: NodeKind) -> None:
     if kind.padding == "reflection":
         body.op("Unsqueeze", "valid", "last", to="counts")
         body.op("Add", "counts", "counts", to="period")
-        body.op("Div", "taps", "period", to="periods")
-        body.op("Floor", "periods", to="whole")
-        body.op("Mul", "whole", "period", to="passed")
-        body.op("Sub", "taps", "passed", to="phase")
+        write_phase(body, "taps")
         body.op("Sub", "period", "one", to="mirror")
         body.op("Sub", "mirror", "phase", to="mirrored")
         taps = body.op("Min", "phase", "mirrored", to="reflected")

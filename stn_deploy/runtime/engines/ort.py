@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the localisation part for the split path, and the full graph for comparison."""
+"""ONNX Runtime: the localisation part for the split path; the full graph and its sampling part to compare."""
 
 from __future__ import annotations
 
