@@ -4,7 +4,15 @@
 // a twin in Python: stn_deploy/plugins/launch/plan.py.
 #pragma once
 
+#ifndef __CUDACC_RTC__
 #include <cstdint>
+#else
+using int32_t = int;
+using int64_t = long long;
+using uint16_t = unsigned short;
+using uint32_t = unsigned int;
+using uint64_t = unsigned long long;
+#endif
 
 namespace stn_deploy {
 
@@ -31,19 +39,21 @@ struct Lengths {
 };
 
 constexpr int32_t kThreads = 128;          // of a block
-constexpr int32_t kPointsPerBlock = 256;   // positions of V that a block samples, for each of its images
+constexpr int32_t kPointsPerBlock = 128;   // positions of V that a block samples, for each of its images
 constexpr int32_t kChannelsPerBlock = 32;  // channels that a block samples
 constexpr int32_t kBlocksWanted = 4096;    // enough to fill a GPU; more images than that share blocks
 
+#ifndef __CUDACC_RTC__
 // Blocks of one dimension: tiles of positions, fastest, x groups of channels x groups of images, each block
 // stepping through the images of its group. At least 1, so that an empty launch is a valid one.
 constexpr int64_t blocks_for(const Lengths& lengths) {
-    const int64_t tiles = (lengths.points + kPointsPerBlock - 1) / kPointsPerBlock;
-    const int64_t channels = (lengths.c + kChannelsPerBlock - 1) / kChannelsPerBlock;
+    const int64_t tiles = (int64_t{lengths.points} + kPointsPerBlock - 1) / kPointsPerBlock;
+    const int64_t channels = (int64_t{lengths.c} + kChannelsPerBlock - 1) / kChannelsPerBlock;
     const int64_t each = tiles * channels > 1 ? tiles * channels : 1;
     const int64_t shared = kBlocksWanted / each > 1 ? kBlocksWanted / each : 1;
     const int64_t groups = lengths.n < shared ? lengths.n : shared;
     return each * (groups > 1 ? groups : 1);
 }
+#endif
 
 }  // namespace stn_deploy
