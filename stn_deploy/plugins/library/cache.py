@@ -1,0 +1,66 @@
+"""Libraries that were built here before, each in a folder of its own that never changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stn_deploy.errors import EngineError, OutputError
+from stn_deploy.plugins.library.build import LIBRARY, Progress, Recipe, build_library, sources_digest
+from stn_deploy.plugins.library.marker import LibraryInfo, read_marker
+
+
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Where libraries are kept: in XDG_CACHE_HOME, ~/.cache by default."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_CACHE_HOME", "")
+    start = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    return start / "stn-deploy" / "plugins"
+
+
+def cached_libraries(folder: Path) -> list[LibraryInfo]:
+    """Libraries in the folders within a folder, of the sources of today; others are passed over."""
+    found = []
+    for path in sorted(folder.glob(f"*/{LIBRARY}")):
+        with contextlib.suppress(EngineError):
+            info = read_marker(path)
+            if info.sources == sources_digest():
+                found.append(info)
+    return found
+
+
+def cached_build(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
+    """The library of a recipe, built where it is not there yet; of several processes one builds.
+
+    Args:
+        folder: of the cache.
+    Raises:
+        EngineError: the compiler fails. OutputError: the cache cannot be written.
+    """
+    wanted = folder / recipe.key
+    if not (wanted / LIBRARY).exists():
+        with _locked(folder / f"{recipe.key}.lock", progress):
+            if not (wanted / LIBRARY).exists():
+                build_library(recipe, wanted, progress)
+    return wanted / LIBRARY
+
+
+@contextlib.contextmanager
+def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
+    """Alone among processes; the kernel gives the lock back when one dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if progress is not None:
+                progress(0, 1, "waiting for another process that builds it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
