@@ -205,6 +205,39 @@ def test_types_may_be_any_of_three_for_source_and_output_alone() -> None:
     assert result["combinations"] == linear
 
 
+BAD_TYPES = {
+    0: ("INT32", "source: expected FLOAT or HALF or BF16, got INT32"),
+    2: ("HALF", "theta: expected FLOAT, got HALF"),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_does_not_fit_is_refused_and_the_reason_is_kept_for_the_user(version: str) -> None:
+    """TensorRT itself would print the reason and say that no plugin could be made."""
+    kind = KINDS[0]
+    jobs, messages = [], []
+    for place, (element, message) in BAD_TYPES.items():
+        jobs.append(theta_job(kind))
+        jobs[-1]["inputs"][place][0] = element
+        messages.append(message)
+    jobs.append(theta_job(kind))
+    jobs[-1]["inputs"][2][1] = ["n", 6, 2]
+    messages.append("theta: expected (n, 5, 2), got (?, 6, 2); basis has k = 5")
+    jobs.append(theta_job(kind, interpolation=7))
+    messages.append("interpolation: expected one of 0 (nearest), 1 (bilinear), 2 (bicubic), got 7")
+    jobs.append(theta_job(kind))
+    del jobs[-1]["attributes"]["padding"]
+    messages.append("ThetaGridSample: expected the attributes interpolation, padding, ")
+    jobs.append(theta_job(kind))
+    jobs[-1]["inputs"][1][1] = ["p", 5]
+    messages.append("basis: expected (")  # 20, or 25 where only the first length of the output arrives
+    results = walk(version, jobs)
+    for result, message in zip(results, messages, strict=True):
+        assert result["error"].startswith(message)
+        assert result["problems"] == [result["error"]]
+    assert results[-1]["error"].endswith("fixed, got (?, 5)")
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_older_version_is_given_a_name_that_it_does_not_forget(version: str) -> None:
     """Before 10.14 the bindings free the name before TensorRT reads it, unless it is short."""
