@@ -17,6 +17,7 @@ OLDEST = (12, 0)
 KNOWN = (75, 80, 86, 87, 89, 90, 100, 101, 110, 120)
 """Architectures that a library is built for by default, as far as the compiler knows them; 101 is the name of
 110 before CUDA 13. Twin: CMakeLists.txt."""
+USUAL = ("/usr/local/cuda/bin/nvcc",)
 HOW_TO_GET = (
     "install the CUDA toolkit, 12.0 or newer, or pip install nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt "
     "nvidia-cuda-runtime"
@@ -92,10 +93,15 @@ def _places(variables: Mapping[str, str]) -> Iterator[Path]:
     on_path = shutil.which("nvcc", path=variables.get("PATH", ""))
     if on_path:
         yield Path(on_path)
-    yield Path("/usr/local/cuda/bin/nvcc")
-    spec = importlib.util.find_spec("nvidia")  # a folder that several packages share
-    for folder in sorted(spec.submodule_search_locations or () if spec else ()):
-        yield from sorted(Path(folder).glob("cu*/bin/nvcc"), reverse=True)
+    yield from map(Path, USUAL)
+    yield from _of_wheels()
+
+
+def _of_wheels() -> list[Path]:
+    """The newest first. NVIDIA's packages share the folder ``nvidia``."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = sorted(spec.submodule_search_locations or ()) if spec else []
+    return [nvcc for folder in folders for nvcc in sorted(Path(folder).glob("cu*/bin/nvcc"), reverse=True)]
 
 
 def _asked(nvcc: Path, question: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from stn_deploy.errors import EngineError
 
 HEADER = "NvInfer.h"
-_SYSTEM = (
+SYSTEM = (
     "/usr/include",
     "/usr/local/tensorrt",
     "/usr/local/TensorRT",
@@ -55,7 +55,7 @@ def find_headers(
     variables = os.environ if environment is None else environment
     named = root or (Path(variables["TENSORRT_ROOT"]) if variables.get("TENSORRT_ROOT") else None)
     others = []
-    for folder in _folders([named] if named else [Path(each) for each in _SYSTEM]):
+    for folder in _folders([named] if named else [Path(each) for each in SYSTEM]):
         version = _version(folder)
         if version is None:
             continue
