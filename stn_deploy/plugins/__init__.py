@@ -28,11 +28,9 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _LAZY[name]
-    return (
-        getattr(importlib.import_module(home), name)
-        if home
-        else importlib.import_module(f"{__name__}.{name}")
-    )
+    if not home:
+        return importlib.import_module(f"{__name__}.{name}")
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:
