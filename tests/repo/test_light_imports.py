@@ -21,6 +21,10 @@ STAYS_UNLOADED = {
     "stn_deploy.artifact": (*TRAINING_LIBRARIES, "cv2", "onnxruntime", "PIL"),
     "stn_deploy.data": (*TRAINING_LIBRARIES, "onnxruntime", "lmdb"),
     "stn_deploy.pictures": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "lmdb"),
+    "stn_deploy.plugins": (*TRAINING_LIBRARIES, "cupy", "numpy"),
+    # Arrays are CuPy's only where a new one is needed.
+    "stn_deploy.plugins.arrays": (*TRAINING_LIBRARIES, "cupy", "ml_dtypes"),
+    "stn_deploy.plugins.launch": (*TRAINING_LIBRARIES, "cupy"),
     "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy"),
     "stn_deploy.runtime.ocr": ("onnxruntime", "tesserocr", "pytesseract", "rapidocr", "rapidocr_onnxruntime"),
     # Engines are built on devices that hold no torch.
