@@ -27,7 +27,11 @@ KERNELS = ROOT / "stn_deploy" / "plugins" / "kernels"
 LIBRARY = ROOT / "stn_deploy" / "plugins" / "library"
 HARNESS = ROOT / "tests" / "plugin_harness"
 BUILT = ROOT / "build" / "plugin_harness"
-SYSTEM = ("/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu", "/usr/local/tensorrt/include")
+SYSTEM_HEADERS = (
+    "/usr/include/x86_64-linux-gnu",
+    "/usr/include/aarch64-linux-gnu",
+    "/usr/local/tensorrt/include",
+)
 FLAGS = ["-std=c++17", "-g1", "-fPIC", "-fno-omit-frame-pointer"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -41,7 +45,7 @@ def headers() -> list[Path]:
     named = os.environ.get("TENSORRT_INCLUDE", "").split(os.pathsep)
     found = {
         version_of(folder): folder
-        for folder in map(Path, [*filter(None, named), *SYSTEM])
+        for folder in map(Path, [*filter(None, named), *SYSTEM_HEADERS])
         if (folder / "NvInfer.h").is_file()
     }
     return [found[version] for version in sorted(found) if version >= (10, 0, 0)]
@@ -127,9 +131,9 @@ def built(include: Path) -> tuple[Path, Path]:
     includes = [f"-I{HARNESS / 'cuda'}", "-isystem", str(include)]
     flags = [*FLAGS, *SANITIZERS, *WARNINGS, "-O0", "-fvisibility=hidden", *includes]
     used = [*LIBRARY.glob("*.h"), *sources, *HARNESS.rglob("*"), runtime, include / "NvInferVersion.h"]
-    folder = BUILT / _digest([compiler, *flags], used)
+    folder = BUILT / digest_of([compiler, *flags], used)
     program, library = folder / "harness", folder / "library.so"
-    with _lock(folder):
+    with locked(folder):
         if not library.is_file():
             _compile([compiler, *flags, str(HARNESS / "harness.cpp"), "-ldl"], program)
             linked = [str(runtime), f"-Wl,-rpath,{runtime.parent}", "-ldl"]
@@ -144,9 +148,9 @@ def _built_runtime(compiler: str) -> Path:
     includes = [f"-I{HARNESS / 'cuda'}", f"-I{KERNELS}"]
     sources = [KERNELS / "launch.cu", KERNELS / "emulation" / "fibers.cpp", HARNESS / "emulated_runtime.cpp"]
     used = [path for path in KERNELS.rglob("*") if path.suffix in {".cu", ".cuh", ".h", ".cpp"}]
-    folder = BUILT / _digest([compiler, *flags], [*used, sources[-1], *(HARNESS / "cuda").glob("*")])
+    folder = BUILT / digest_of([compiler, *flags], [*used, sources[-1], *(HARNESS / "cuda").glob("*")])
     library = folder / "libemulated_runtime.so"
-    with _lock(folder):
+    with locked(folder):
         if not library.is_file():
             shared = ["-shared", f"-Wl,-soname,{library.name}"]
             _compile([compiler, *flags, *shared, *includes, "-x", "c++", *map(str, sources)], library)
@@ -161,7 +165,7 @@ def _compile(command: list[str], to: Path) -> None:
     os.replace(temporary, to)
 
 
-class _lock:  # noqa: N801
+class locked:  # noqa: N801
     """Of a folder, against other processes of the same test run."""
 
     def __init__(self, folder: Path) -> None:
@@ -175,7 +179,7 @@ class _lock:  # noqa: N801
         self._file.close()
 
 
-def _digest(command: list[str], files: Iterable[Path]) -> str:
+def digest_of(command: list[str], files: Iterable[Path]) -> str:
     digest = hashlib.sha256("\0".join(command).encode())
     for path in sorted(path for path in files if path.is_file()):
         digest.update(str(path).encode() + path.read_bytes())
