@@ -7,6 +7,7 @@ when the stream of the fake GPU is waited for.
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from collections.abc import Callable
@@ -21,8 +22,22 @@ import pytest
 from onnx import inliner
 
 from tests.fake_cuda import FakeCuda
+from tests.fake_python_plugins import FakePythonPlugins
 
-PLUGIN_FILE = b"a plugin library of stn_deploy"
+
+def plugin_file(tensorrt: str = "10.9.0", *, architectures: str = "75-virtual", note: bytes = b"") -> bytes:
+    """A plugin library for a version of TensorRT and for some GPUs."""
+    said = {
+        "format": 1,
+        "tensorrt": tensorrt,
+        "cuda": "13.0",
+        "architectures": architectures,
+        "sources": "ab",
+    }
+    return b"\x7fELF stn_deploy plugin " + json.dumps(said).encode() + b"\0" + note
+
+
+PLUGIN_FILE = plugin_file()
 PHASES = (("Building engine", None, 2), ("Timing", "Building engine", 3))
 
 
@@ -35,16 +50,37 @@ class _Severity(IntEnum):
 
 
 class _Registry:
-    def __init__(self) -> None:
+    """Keeps one plugin of a name, the first, and loads libraries of its own major version."""
+
+    def __init__(self, major: int) -> None:
+        self._major = major
         self.all_creators: list[Any] = []
+        self.error_recorder: Any = None
+
+    def register_creator(self, creator: Any, namespace: str) -> bool:
+        if self.get_creator(creator.name, creator.plugin_version, namespace) is None:
+            self.all_creators.append(creator)
+            return True
+        return False
+
+    def deregister_creator(self, creator: Any) -> bool:
+        self.all_creators.remove(creator)
+        return True
+
+    def get_creator(self, name: str, version: str, namespace: str) -> Any:
+        key = (name, version, namespace)
+        found = [
+            each
+            for each in self.all_creators
+            if (each.name, each.plugin_version, each.plugin_namespace) == key
+        ]
+        return found[0] if found else None
 
     def load_library(self, path: str) -> object | None:
-        if Path(path).read_bytes() != PLUGIN_FILE:
+        if f'"tensorrt": "{self._major}.'.encode() not in Path(path).read_bytes():
             return None
-        self.all_creators.append(
-            SimpleNamespace(name="ThetaGridSample", plugin_version="1", plugin_namespace="stn_deploy")
-        )
-        return object()
+        creator = SimpleNamespace(name="ThetaGridSample", plugin_version="1", plugin_namespace="stn_deploy")
+        return object() if self.register_creator(creator, "stn_deploy") else None
 
 
 class _Layer:
@@ -61,16 +97,23 @@ class FakeTensorRT(ModuleType):
     """Stands for the module ``tensorrt`` of a version.
 
     fails: messages that the builder logs before it returns nothing. cuda: the GPU of its runtime.
+    refuses: what a plugin of a library says instead of being made.
     """
 
     def __init__(
-        self, version: str = "10.13.3.9", *, cuda: FakeCuda | None = None, fails: tuple[str, ...] = ()
+        self,
+        version: str = "10.13.3.9",
+        *,
+        cuda: FakeCuda | None = None,
+        fails: tuple[str, ...] = (),
+        refuses: str = "",
     ) -> None:
         super().__init__("tensorrt")
         self.__version__ = version
         self.release = tuple(int(part) for part in version.split("."))
-        self.cuda, self.fails = cuda, fails
-        self.registry = _Registry()
+        self.cuda, self.fails, self.refuses = cuda, fails, refuses
+        self.registry = _Registry(self.release[0])
+        self.kernels: list[tuple[str, str]] = []
         self.configs: list[Any] = []
         self.networks: list[Any] = []
         self.runtimes: list[Any] = []
@@ -87,12 +130,21 @@ class FakeTensorRT(ModuleType):
         self.ILogger = type("ILogger", (), {"Severity": _Severity, "__init__": lambda self: None})
         self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
         self.IGridSampleLayer = _Layer
+        self.IErrorRecorder = type("IErrorRecorder", (), {"__init__": lambda self: None})
+        self.ErrorCodeTRT = _enum("ErrorCodeTRT", "SUCCESS", "UNSPECIFIED_ERROR")
+        self.PluginFieldType = _enum("PluginFieldType", "INT32")
+        if self.release >= (10, 9):
+            self.QuickPluginCreationRequest = _enum("QuickPluginCreationRequest", "STRICT_AOT")
+            self.plugin = FakePythonPlugins(self.registry)
 
     def get_plugin_registry(self) -> _Registry:
         return self.registry
 
     def nptype(self, kind: Any) -> Any:
         return kind
+
+    def PluginField(self, name: str, data: Any, kind: Any) -> Any:
+        return SimpleNamespace(name=name, data=data, type=kind)
 
     def Builder(self, logger: Any) -> Any:
         if self.cuda is None or not self.cuda.count:
@@ -117,13 +169,13 @@ class _Parser:
         model = onnx.load_from_string(data)
         self._network.model = model
         functions = {function.name for function in model.functions}
-        creators = {creator.name for creator in self._trt.registry.all_creators}
+        creators = {creator.name: creator for creator in self._trt.registry.all_creators}
         for index, node in enumerate(model.graph.node):
             if node.domain != "stn_deploy":
                 continue
             prefers_plugin = self._trt.release >= (10, 7)
             if node.op_type in creators and (prefers_plugin or node.op_type not in functions):
-                self._network.layers.append(_Layer(node.name, self._trt.LayerType.PLUGIN_V3))
+                self._plugin(model, index, node, creators[node.op_type])
             elif node.op_type not in functions:
                 self._errors.append(self._error(index, node))
         plugin = any(layer.type == self._trt.LayerType.PLUGIN_V3 for layer in self._network.layers)
@@ -132,6 +184,24 @@ class _Parser:
             self._sample(node) for node in shown.graph.node if node.op_type == "GridSample"
         ]
         return not self._errors
+
+    def _plugin(self, model: Any, index: int, node: Any, creator: Any) -> None:
+        """A layer, or what went wrong; what it says of itself, TensorRT prints and forgets."""
+        made = True
+        if hasattr(creator, "make"):
+            try:
+                self._trt.kernels.append(creator.make(model, node))
+            except Exception:  # noqa: BLE001, as the bindings of TensorRT do
+                made = False
+        elif self._trt.refuses:
+            made = False
+            if self._trt.registry.error_recorder is not None:
+                code = self._trt.ErrorCodeTRT.UNSPECIFIED_ERROR
+                self._trt.registry.error_recorder.report_error(code, self._trt.refuses)
+        if made:
+            self._network.layers.append(_Layer(node.name, self._trt.LayerType.PLUGIN_V3))
+        else:
+            self._errors.append(self._error(index, node, "Could not create the plugin."))
 
     def _sample(self, node: Any) -> _Layer:
         values = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
@@ -142,12 +212,12 @@ class _Parser:
         kind = self._trt.LayerType.GRID_SAMPLE
         return _Layer(node.name, kind, align_corners=bool(values.get("align_corners")), **settings)
 
-    def _error(self, index: int, node: Any) -> Any:
+    def _error(self, index: int, node: Any, text: str = "") -> Any:
         return SimpleNamespace(
             node=lambda: index,
             node_name=lambda: node.name,
             node_operator=lambda: node.op_type,
-            desc=lambda: f"Plugin not found: {node.op_type}",
+            desc=lambda: text or f"Plugin not found: {node.op_type}",
         )
 
     @property
@@ -312,8 +382,9 @@ class _Context:
 
 
 def install_library(monkeypatch: pytest.MonkeyPatch, trt: FakeTensorRT) -> FakeTensorRT:
-    """Let ``import tensorrt`` find it."""
+    """Let ``import tensorrt`` find it, and ``tensorrt.plugin`` where it has that."""
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setitem(sys.modules, "tensorrt.plugin", getattr(trt, "plugin", None))
     return trt
 
 

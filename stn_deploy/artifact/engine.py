@@ -19,6 +19,8 @@ from stn_deploy.errors import ArgumentError, ArtifactError
 ENGINE_FORMAT = 1
 """Version of the file; a newer one is refused."""
 BACKENDS = ("tensorrt", "tensorrt-rtx")
+PLUGINS = ("library", "ahead of time")
+"""Ways of our kernel into an engine: a library that must be loaded with it, or PTX that is stored in it."""
 
 
 def _text(value: object) -> bool:
@@ -39,9 +41,10 @@ def _count(value: object) -> bool:
 
 
 def _plugin(value: object) -> bool:
-    if not isinstance(value, Mapping) or {*value} != {"library", "sha256"}:
+    if not isinstance(value, Mapping) or {*value} != {"kind", "file", "sha256"}:
         return value is None
-    return _text(value["sha256"]) and (value["library"] == "" or _file_name(value["library"]))
+    named = _file_name(value["file"]) or (value["kind"] == "library" and value["file"] == "")
+    return value["kind"] in PLUGINS and named and _text(value["sha256"])
 
 
 def _tuple_of(allowed: Callable[[Any], bool]) -> Callable[[object], bool]:
@@ -59,7 +62,7 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "version_compatible": _FLAG,
     "precision": _TEXT,
     "workspace": ("MiB or None", lambda value: value is None or _count(value)),
-    "plugin": ("the file name and SHA-256 of a library, or None", _plugin),
+    "plugin": (f"kind ({' or '.join(PLUGINS)}), file name and SHA-256, or None", _plugin),
     "model": ("a file name", _file_name),
     "sha256": _TEXT,
     "size": ("a number of bytes", _count),
@@ -79,7 +82,8 @@ class EngineRecord:
         compute capability 8.0 or newer. version_compatible: also with newer versions of the library.
     precision: of the localisation network: float32, float16, int8, or int8 weights where activations are not.
     profile: sizes of the input. workspace: MiB of scratch memory allowed; None for no limit.
-    plugin: file name and SHA-256 of the plugin library that it was built with and needs again; None without.
+    plugin: kind, file name and SHA-256 of our kernel in it, None without. A library it needs again; its name
+        is empty where the program that built had loaded it. PTX, of the kind ahead of time, is inside.
     model: name of the .onnx file. spec: its contract, with its digest.
     sha256, size: of the engine's bytes.
     layers: for each grid sample of the network its interpolation and padding, as the library understood them.
@@ -181,7 +185,8 @@ class EngineRecord:
         words += ["--workspace", str(self.workspace)] if self.workspace else []
         if self.plugin:
             words += ["--plugin", "on"]
-            words += ["--plugin-library", self.plugin["library"]] if self.plugin["library"] else []
+            if self.plugin["kind"] == "library" and self.plugin["file"]:
+                words += ["--plugin-library", self.plugin["file"]]
         elif self.backend == "tensorrt":
             words += ["--plugin", "off"]
         return shlex.join(words)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from stn_deploy.cli import build, evaluate, export, import_, info, rectify, render, train, verify
+from stn_deploy.cli import build, evaluate, export, import_, info, plugin, rectify, render, train, verify
 from stn_deploy.cli.common import errors
 from stn_deploy.errors import StnDeployError
 
@@ -26,6 +26,7 @@ app.command("train", short_help="Render words and train a rectifier.")(train.com
 app.command("import", short_help="A published recogniser's rectifier.")(import_.command)
 app.command("export", short_help="Checkpoint to .onnx, verified.")(export.command)
 app.command("build", short_help=".onnx to an engine for NVIDIA GPUs.")(build.command)
+app.add_typer(plugin.app, name="plugin", short_help="The fused kernel as a library for TensorRT.")
 app.command("verify", short_help="The same numbers on every path?")(verify.command)
 
 

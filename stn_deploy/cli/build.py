@@ -45,8 +45,10 @@ def command(
         list[str] | None,
         typer.Option(help="GPU to build for, such as 8.6; may come again. TensorRT-RTX, on any machine."),
     ] = None,
-    plugin: Annotated[str, typer.Option(help="auto, on or off: the fused kernel in TensorRT.")] = "auto",
-    plugin_library: Annotated[Path | None, typer.Option(help="The compiled plugin.")] = None,
+    plugin: Annotated[
+        str, typer.Option(help="auto, on or off: the fused kernel in TensorRT; see stn-deploy plugin.")
+    ] = "auto",
+    plugin_library: Annotated[Path | None, typer.Option(help="The compiled plugin to use.")] = None,
     workspace: Annotated[
         int | None, typer.Option(help="MiB of scratch memory that a layer may use.  [default: no limit]")
     ] = None,

@@ -19,16 +19,9 @@ from stn_deploy.export.engine import BuildSettings, build_engine, ort_options
 from stn_deploy.export.passes import freeze, inline_function, rewrite
 from stn_deploy.runtime.engines.libraries import Library
 from tests.fake_cuda import FakeCuda
-from tests.fake_engine_library import PLUGIN_FILE, FakeTensorRT, install_library, left_in, with_version
+from tests.fake_engine_library import FakeTensorRT, install_library, left_in, with_version
 
 SMALL = Profile(batch=(1, 2, 4), canvas=((32, 40), (64, 96), (128, 256)))
-
-
-@pytest.fixture
-def plugin(tmp_path: Path) -> Path:
-    path = tmp_path / "libplugin.so"
-    path.write_bytes(PLUGIN_FILE)
-    return path
 
 
 @pytest.mark.parametrize(("version", "bit"), [("10.0.1.6", 1), ("10.16.0.72", 1), ("11.4.1.0", 0)])
@@ -70,55 +63,6 @@ def test_options_reach_the_configuration_and_the_record(
         json.loads(sidecar_of(engine).read_text())["sha256"]
         == hashlib.sha256(engine.read_bytes()).hexdigest()
     )
-
-
-@pytest.mark.parametrize("version", ["10.3.0.26", "10.7.0.23", "10.15.1.29", "11.1.0.0"])
-def test_the_plugin_takes_the_node_in_every_version_and_leaves_it_where_it_is_off(
-    version: str, model: Path, tmp_path: Path, plugin: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trt = with_version(monkeypatch, version, cuda)
-    taken = build_engine(model, tmp_path / "on.engine", BuildSettings(plugin="on", plugin_library=plugin))
-    assert taken.plugin == {"library": "libplugin.so", "sha256": hashlib.sha256(PLUGIN_FILE).hexdigest()}
-    assert [layer.type.name for layer in trt.networks[-1].layers] == ["PLUGIN_V3", "GRID_SAMPLE"]
-    assert bool(trt.networks[-1].model.functions) == (trt.release >= (10, 7))  # stripped for older ones
-    # The library stays loaded in this process; off must hold against that.
-    left = build_engine(model, tmp_path / "off.engine", BuildSettings(plugin="off"))
-    assert left.plugin is None
-    assert [layer.type.name for layer in trt.networks[-1].layers] == ["GRID_SAMPLE", "GRID_SAMPLE"]
-    again = build_engine(model, tmp_path / "auto.engine", BuildSettings(plugin="auto"))
-    assert again.plugin == {"library": "", "sha256": ""}
-
-
-def test_the_function_runs_where_there_is_no_plugin(
-    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trt = with_version(monkeypatch, "10.13.3.9", cuda)
-    record = build_engine(model, tmp_path / "x.engine", BuildSettings(plugin="auto"))
-    assert record.plugin is None
-    assert [layer.type.name for layer in trt.networks[-1].layers] == ["GRID_SAMPLE", "GRID_SAMPLE"]
-    assert [(item["interpolation"], item["padding"]) for item in record.layers] == [("linear", "border")] * 2
-
-
-def test_a_plugin_that_is_asked_for_and_missing_is_an_error(
-    model: Path, tmp_path: Path, plugin: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_version(monkeypatch, "10.13.3.9", cuda)
-    engine = tmp_path / "x.engine"
-    for settings, message in (
-        (BuildSettings(plugin="on"), "registers ThetaGridSample, version 1, in the namespace stn_deploy"),
-        (BuildSettings(plugin_library=tmp_path / "none.so"), "expected a file, found none"),
-    ):
-        with pytest.raises(EngineError, match=message):
-            build_engine(model, engine, settings)
-    plugin.write_bytes(b"something else")
-    with pytest.raises(EngineError, match="does not load"):
-        build_engine(model, engine, BuildSettings(plugin_library=plugin))
-    plugin.write_bytes(PLUGIN_FILE)
-    inlined = tmp_path / "inlined.onnx"
-    rewrite(model, inlined, inline_function)
-    with pytest.raises(EngineError, match="passed it over"):
-        build_engine(inlined, engine, BuildSettings(plugin="on", plugin_library=plugin))
-    assert left_in(tmp_path) == {"inlined.onnx"}
 
 
 def test_a_timing_cache_is_read_and_written_back_and_one_of_another_version_is_refused(

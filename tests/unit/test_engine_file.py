@@ -58,7 +58,8 @@ def test_a_record_comes_back_as_it_was_written(model: Path, tmp_path: Path) -> N
     for record in (
         record_of(model),
         record_of(model, gpu=None, workspace=None, compute_capabilities=("7.5", "12.0")),
-        record_of(model, plugin={"library": "libx.so", "sha256": "ab"}),
+        record_of(model, plugin={"kind": "library", "file": "libx.so", "sha256": "ab"}),
+        record_of(model, plugin={"kind": "ahead of time", "file": "x.ptx", "sha256": "ab"}),
     ):
         assert EngineRecord.from_json(record.to_json()) == record
         path = write(tmp_path / "x.engine", record)
@@ -147,7 +148,15 @@ HOSTILE: dict[str, list[object]] = {
     "precision": [3],
     "profile": [{"batch": [True, 2, 3], "canvas": [[1, 1]] * 3}, {"batch": "123", "canvas": []}, 5],
     "workspace": ["512", -1, True],
-    "plugin": [{}, "x.so", {"library": "../x.so", "sha256": "ab"}, {"library": "x.so", "sha256": 5}],
+    "plugin": [
+        {},
+        "x.so",
+        {"file": "x.so", "sha256": "ab"},
+        {"kind": "library", "file": "../x.so", "sha256": "ab"},
+        {"kind": "library", "file": "x.so", "sha256": 5},
+        {"kind": "ahead of time", "file": "", "sha256": "ab"},
+        {"kind": "by magic", "file": "x.so", "sha256": "ab"},
+    ],
     "model": ["", "..", "../x.onnx", "/x.onnx", 5],
     "spec": [[], {}, None],
     "sha256": [5, None],
@@ -214,7 +223,8 @@ def test_a_machine_without_library_or_gpu_is_told_what_is_missing(model: Path, t
     [
         {},
         {"hardware_compatible": True, "version_compatible": True, "workspace": None},
-        {"plugin": {"library": "lib x.so", "sha256": "ab"}},
+        {"plugin": {"kind": "library", "file": "lib x.so", "sha256": "ab"}},
+        {"plugin": {"kind": "ahead of time", "file": "x.ptx", "sha256": "ab"}},
         RTX | {"compute_capabilities": ("7.5", "12.0")},
         RTX_DEFAULT,
     ],
@@ -257,7 +267,8 @@ def test_the_rebuild_command_is_one_that_the_command_line_takes_for_the_same_set
     listed = rtx and not record.hardware_compatible
     assert settings.compute_capabilities == (record.compute_capabilities if listed else ())
     assert settings.plugin == ("on" if record.plugin else "auto" if rtx else "off")
-    assert str(settings.plugin_library) == (record.plugin["library"] if record.plugin else "None")
+    library = record.plugin and record.plugin["kind"] == "library"
+    assert str(settings.plugin_library) == (record.plugin["file"] if record.plugin and library else "None")
 
 
 def test_engines_beside_a_model_are_found_by_its_digest(model: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from stn_deploy.artifact import EngineRecord, Profile, read_artifact, sidecar_of
 from stn_deploy.data import write_together
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.export.engine.network import expect_same_sampling, grid_samples, parse, plugin_layers
-from stn_deploy.export.engine.plugin import PluginUse, choose_plugin
-from stn_deploy.export.engine.progress import Interrupts, Monitor, Progress, Silent
+from stn_deploy.export.engine.plugin import PluginUse, choose_plugin, find_plugin
+from stn_deploy.export.engine.progress import Compiling, Interrupts, Monitor, Progress, Silent
+from stn_deploy.export.engine.refusals import Refusals
 from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, profile_for, rtx_targets
 from stn_deploy.export.engine.timing_cache import read_timing_cache, write_timing_cache
 from stn_deploy.export.passes import inline_function
@@ -61,11 +62,12 @@ def build_engine(
     _expect_room(model, to)
     gpu = find_gpu() if library.name == "tensorrt" else None
     targets = (gpu.compute_capability,) if gpu else settings.compute_capabilities
+    found = find_plugin(library, settings, gpu and gpu.compute_capability, Compiling(progress or Silent()))
 
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, Refusals(library) as refusals:
         log = Log(library.trt)
         builder = _builder(library, log)
-        plugin = choose_plugin(library, settings, log)
+        plugin = choose_plugin(library, settings, found, refusals)
         original = onnx.load_from_string(data)
         sizes = profile_for(original, settings.profile)
         changed = _changed(original, plugin, library, targets)

@@ -9,6 +9,7 @@ import onnx
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export.engine.settings import BuildSettings, profile_for
+from stn_deploy.plugins.library.build import AUTOLOAD
 
 PROVIDER = "TensorrtExecutionProvider"
 
@@ -58,5 +59,7 @@ def ort_options(
     if settings.workspace is not None:
         options["trt_max_workspace_size"] = str(settings.workspace << 20)
     if settings.plugin_library is not None:
-        options["trt_extra_plugin_lib_paths"] = str(settings.plugin_library)
+        # ONNX Runtime opens libraries itself; TensorRT has to, and the one beside ours asks it to.
+        beside = settings.plugin_library.with_name(AUTOLOAD)
+        options["trt_extra_plugin_lib_paths"] = str(beside if beside.is_file() else settings.plugin_library)
     return options

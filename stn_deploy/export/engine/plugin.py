@@ -1,17 +1,18 @@
-"""Our fused kernel in a build: whether it takes the node, and how the file must change for that."""
+"""Our fused kernel in a build: by which way it takes the node, and how the file must change for that."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from stn_deploy.errors import EngineError
+from stn_deploy.export.engine.refusals import Refusals
 from stn_deploy.export.engine.settings import BuildSettings
-from stn_deploy.export.node import DOMAIN, OP_TYPE
 from stn_deploy.export.passes import Pass, inline_function, strip_function
-from stn_deploy.runtime.engines.libraries import Library, Log
+from stn_deploy.plugins import ahead_of_time
+from stn_deploy.plugins.library import LibraryInfo, Progress, find_library, named_library
+from stn_deploy.plugins.library.loading import is_registered, load_library, loaded_library
+from stn_deploy.runtime.engines.libraries import Library
 
 PREFERS_PLUGIN = (10, 7)
 """From this version on TensorRT takes the plugin where there is one; before, the function in the file."""
@@ -19,67 +20,79 @@ PREFERS_PLUGIN = (10, 7)
 
 @dataclass(frozen=True)
 class PluginUse:
-    """used: whether the plugin takes the nodes. library: where it came from, None if it was loaded already.
+    """used: whether the plugin takes the nodes. change: the pass that makes the file fit; None: as it is.
 
-    change: the pass that makes the file fit; None leaves it as it is.
+    record: what the engine's record says of the plugin once the engine is built; see `EngineRecord.plugin`.
     """
 
     used: bool
-    library: Path | None
     change: Pass | None
-
-    def record(self) -> dict[str, str] | None:
-        """File name and SHA-256 of the library, for the record of the engine."""
-        if not self.used:
-            return None
-        if self.library is None:
-            return {"library": "", "sha256": ""}
-        return {
-            "library": self.library.name,
-            "sha256": hashlib.sha256(self.library.read_bytes()).hexdigest(),
-        }
+    record: Callable[[], dict[str, str] | None] = lambda: None
 
 
-def choose_plugin(library: Library, settings: BuildSettings, log: Log) -> PluginUse:
-    """Load the plugin if it is wanted, and choose how the file must change.
+def find_plugin(
+    library: Library,
+    settings: BuildSettings,
+    compute_capability: str | None,
+    progress: Progress | None = None,
+) -> LibraryInfo | None:
+    """The compiled library that a build is to load, built where it must be; None where it loads none.
+
+    TensorRT before 10.9 needs one where the plugin is "on"; newer ones take it ahead of time, save where the
+    user names one.
 
     Raises:
-        EngineError: the plugin is asked for but not there, or its library does not load.
+        EngineError: the named one does not fit; or one is needed, and there is none and none can be built.
+        OutputError: it was built, but the cache cannot be written.
+    """
+    if library.name == "tensorrt-rtx" or settings.plugin == "off":
+        return None
+    named = named_library(settings.plugin_library)
+    if named is None and (
+        settings.plugin == "auto"
+        or ahead_of_time.is_available(library.trt)
+        or is_registered(library.trt.get_plugin_registry())
+    ):
+        return None
+    return find_library(
+        library.version, compute_capability=compute_capability, named=named, progress=progress
+    )
+
+
+def choose_plugin(
+    library: Library, settings: BuildSettings, found: LibraryInfo | None, refusals: Refusals
+) -> PluginUse:
+    """Load or offer the plugin if it is wanted, and choose how the file must change.
+
+    Args:
+        found: by `find_plugin`. refusals: are told where to look for what an ahead-of-time plugin refuses.
+    Raises:
+        EngineError: the library does not load, or TensorRT does not take the plugin.
     """
     if library.name == "tensorrt-rtx":
-        return PluginUse(False, None, None)
-    registry = library.trt.get_plugin_registry()
-    if settings.plugin_library is not None:
-        _load(registry, settings.plugin_library, log)
-    there = _is_registered(registry)
-    if settings.plugin == "on" and not there:
-        raise EngineError(
-            f"plugin: expected a library that registers {OP_TYPE}, version 1, in the namespace {DOMAIN}, "
-            "found none; name it (--plugin-library), or build without the plugin"
-        )
-    if not there:
-        return PluginUse(False, None, None)
+        return PluginUse(False, None)
+    trt = library.trt
+    ahead_of_time.withdraw(trt)  # of an earlier build: what auto and off mean is not for it to decide
+    there = is_registered(trt.get_plugin_registry())
     if settings.plugin == "off":
-        return PluginUse(False, None, inline_function)
-    change = strip_function if library.release < PREFERS_PLUGIN else None
-    return PluginUse(True, settings.plugin_library, change)
+        return PluginUse(False, inline_function if there else None)
+    if found is not None or there:
+        file, sha256 = (loaded_library(trt) or ("", "")) if found is None else load_library(trt, found)
+        described = {"kind": "library", "file": file, "sha256": sha256}
+        change = strip_function if library.release < PREFERS_PLUGIN else None
+        return PluginUse(True, change, lambda: described)
+    if settings.plugin == "auto":
+        return PluginUse(False, None)
+    registration = ahead_of_time.register(trt)
+    registration.forget()
+    refusals.follow(registration.problems)
 
+    def stored() -> dict[str, str]:
+        if not registration.kernels:
+            raise EngineError(
+                f"plugin: {library.name} {library.version} asked for no kernel to store in the engine"
+            )
+        kernel = registration.kernels[0]
+        return {"kind": "ahead of time", "file": kernel.file, "sha256": kernel.sha256}
 
-def _load(registry: Any, path: Path, log: Log) -> None:
-    if not path.is_file():
-        raise EngineError(f"plugin library: expected a file, found none at {path}")
-    if registry.load_library(str(path.resolve())) is None:
-        raise EngineError(f"plugin library: {path} does not load: {log.last()}")
-    if not _is_registered(registry):
-        raise EngineError(
-            f"plugin library: {path} registers no {OP_TYPE}, version 1, in the namespace {DOMAIN}; it is of "
-            "another project, or of another version of stn-deploy"
-        )
-
-
-def _is_registered(registry: Any) -> bool:
-    wanted = (OP_TYPE, "1", DOMAIN)
-    return any(
-        (creator.name, creator.plugin_version, creator.plugin_namespace) == wanted
-        for creator in registry.all_creators
-    )
+    return PluginUse(True, None, stored)

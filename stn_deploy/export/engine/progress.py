@@ -34,6 +34,25 @@ class Silent:
         """Nothing."""
 
 
+class Compiling:
+    """Tells a `Progress` how far a plugin is compiled; see `stn_deploy.plugins.library.Progress`."""
+
+    PHASE = "compiling the plugin"
+
+    def __init__(self, progress: Progress) -> None:
+        """Nothing is compiled yet, and perhaps nothing will be."""
+        self._progress, self._steps = progress, 0
+
+    def __call__(self, done: int, steps: int, _: str) -> None:
+        """So many of the steps are done."""
+        if steps != self._steps:  # the first call; or another process was waited for in vain
+            self._progress.begin(self.PHASE, None, steps)
+            self._steps = steps
+        self._progress.step(self.PHASE, done)
+        if done == steps:
+            self._progress.end(self.PHASE)
+
+
 class Interrupts:
     """Ctrl-C, kept until a library has returned: thrown within its calls of ours, it would be swallowed.
 

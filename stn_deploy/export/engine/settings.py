@@ -26,9 +26,11 @@ class BuildSettings:
         what is fixed where the file has a fixed batch or canvas.
     compute_capabilities: of the GPUs to build for, such as 8.6; TensorRT-RTX only. By default 8.0 and
         newer, all in one engine.
-    plugin: "on" takes our fused kernel and fails without it, "off" the standard operators, "auto" the kernel
-        where its library is given or already loaded.
-    plugin_library: the compiled plugin.
+    plugin: "off" takes the standard operators. "on" takes our fused kernel or fails: of the library that is
+        given or loaded, else stored in the engine from TensorRT 10.9 on, else of a library that is found or
+        built. "auto" takes it where a library is given or loaded, and not otherwise: whether it is faster
+        than TensorRT's own sampling has not been measured by this project on a GPU yet.
+    plugin_library: the compiled plugin; by default what STN_DEPLOY_PLUGIN_LIBRARY names.
     workspace: MiB of scratch memory that a layer may use, at least 1; None for no limit.
     timing_cache: file of measured kernel times, read if there and written back; TensorRT only.
     hardware_compatible: the engine also runs on other GPUs of compute capability 8.0 or newer.

@@ -5,6 +5,6 @@ Such an engine runs wherever TensorRT and a driver for its PTX are, without Pyth
 
 from __future__ import annotations
 
-from stn_deploy.plugins.ahead_of_time.registration import Registration, is_available, register
+from stn_deploy.plugins.ahead_of_time.registration import Registration, is_available, register, withdraw
 
-__all__ = ["Registration", "is_available", "register"]
+__all__ = ["Registration", "is_available", "register", "withdraw"]

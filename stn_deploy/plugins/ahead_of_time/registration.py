@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import GenericAlias
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ NAMESPACE = "stn_deploy"
 _TYPES = {"FLOAT": "f32", "HALF": "f16", "BF16": "bf16"}
 _SHORT_TYPES = {"FLOAT": "FP32", "HALF": "FP16", "BF16": "BF16"}
 """By the names of TensorRT's DataType: the elements of kernels, and what autotuning calls the type."""
-_REGISTERED: dict[int, Registration] = {}
+_REGISTERED: WeakKeyDictionary[Any, Registration] = WeakKeyDictionary()
 
 
 def is_available(trt: Any) -> bool:
@@ -43,18 +44,24 @@ def register(trt: Any) -> Registration:
     Args:
         trt: the module ``tensorrt``.
     Raises:
-        EngineError: this TensorRT cannot take them.
+        EngineError: this TensorRT cannot take them, or has them from a library already.
     """
     if not is_available(trt):
         raise EngineError(
             f"TensorRT {trt.__version__}: takes no plugins ahead of time; expected 10.9 or newer, or the "
             "plugin as a library: stn-deploy plugin build"
         )
-    found = _REGISTERED.get(id(trt))
+    found = _REGISTERED.get(trt)
     if found is None:
-        found = _REGISTERED[id(trt)] = Registration(trt)
+        found = _REGISTERED[trt] = Registration(trt)
     found.offer()
     return found
+
+
+def withdraw(trt: Any) -> None:
+    """Have a TensorRT forget our operations, if it was offered them: a library may bring them, or nothing."""
+    if trt in _REGISTERED:
+        _REGISTERED[trt].withdraw()
 
 
 class Registration:
@@ -66,12 +73,14 @@ class Registration:
 
     def __init__(self, trt: Any) -> None:
         """Describe the operations to ``tensorrt.plugin``, which registers a creator for each."""
+        self._offered = False
         self.problems: list[str] = []
         self.kernels: list[Compiled] = []
         self._registry = trt.get_plugin_registry()
         self._release = tuple(int(part) for part in re.findall(r"\d+", str(trt.__version__)))
         self._plugin = _python_plugins(trt)
         self._reads_arrays = _reads_arrays(trt)
+        self._expect_room()
         for op_type in ATTRIBUTES:
             self._describe(op_type)
         self._creators = [self._registry.get_creator(op_type, "1", NAMESPACE) for op_type in ATTRIBUTES]
@@ -84,12 +93,13 @@ class Registration:
     def offer(self) -> None:
         """Have TensorRT's registry find our operations."""
         if not self._offered:
+            self._expect_room()
             for creator in self._creators:
                 self._registry.register_creator(creator, NAMESPACE)
             self._offered = True
 
     def withdraw(self) -> None:
-        """Have the registry forget them: it keeps but one plugin of a name, and a library may come."""
+        """Have the registry forget them."""
         if self._offered:
             for creator in self._creators:
                 self._registry.deregister_creator(creator)
@@ -99,6 +109,15 @@ class Registration:
         """Begin another build."""
         self.problems.clear()
         self.kernels.clear()
+
+    def _expect_room(self) -> None:
+        """The registry keeps one plugin of a name, the first, and is silent about the second."""
+        there = [name for name in ATTRIBUTES if self._registry.get_creator(name, "1", NAMESPACE) is not None]
+        if there:
+            raise EngineError(
+                f"plugin: a library has brought {' and '.join(there)} into this process; begin a new one, or "
+                "build with that library"
+            )
 
     def _describe(self, op_type: str) -> None:
         """What becomes of shapes and types, which types to try, and the kernel."""

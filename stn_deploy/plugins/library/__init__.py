@@ -7,7 +7,7 @@ Python needs it for TensorRT before 10.9, and where C++ programs parse the .onnx
 from __future__ import annotations
 
 from stn_deploy.plugins.library.build import Progress, Recipe, build_library
-from stn_deploy.plugins.library.cache import cache_folder, cached_build
+from stn_deploy.plugins.library.cache import cache_folder, cached_build, cached_files
 from stn_deploy.plugins.library.compiler import Compiler, find_compiler
 from stn_deploy.plugins.library.find import VARIABLE, find_library, named_library
 from stn_deploy.plugins.library.headers import Headers, find_headers
@@ -23,6 +23,7 @@ __all__ = [
     "build_library",
     "cache_folder",
     "cached_build",
+    "cached_files",
     "expect_for",
     "find_compiler",
     "find_headers",

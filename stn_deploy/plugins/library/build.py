@@ -94,6 +94,25 @@ def build_library(recipe: Recipe, folder: Path, progress: Progress | None = None
     return folder / LIBRARY
 
 
+def copy_library(library: Path, folder: Path) -> Path:
+    """Copy `LIBRARY` and what lies beside it into another folder; each file is there whole or not at all.
+
+    Returns:
+        path of the copy.
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as stage:
+            for name in (AUTOLOAD, LIBRARY):
+                copied = Path(shutil.copy2(library.with_name(name), stage))
+                copied.rename(folder / name)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder / LIBRARY
+
+
 @contextlib.contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A folder beside the one that is wanted, which gets its name at the end, or goes."""

@@ -32,6 +32,11 @@ def cached_libraries(folder: Path) -> list[LibraryInfo]:
     return found
 
 
+def cached_files(environment: Mapping[str, str] | None = None) -> list[Path]:
+    """All libraries in the cache, of whatever sources: an engine needs the one that it was built with."""
+    return sorted(cache_folder(environment).glob(f"*/{LIBRARY}"))
+
+
 def cached_build(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
     """The library of a recipe, built where it is not there yet; of several processes one builds.
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.errors import ArgumentError, EngineError
+from stn_deploy.plugins.library import VARIABLE, cached_files, expect_for, named_library, read_marker
+from stn_deploy.plugins.library.loading import is_registered, load_into
 from stn_deploy.runtime.engines import FloatBatch, Localisation
 from stn_deploy.runtime.engines.device import Device
 from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
@@ -35,7 +37,9 @@ class TrtFullGraph:
 
         Args:
             engine: its path, or what `open_engine` made of it.
-            plugin_library: that the engine was built with; by default the file of that name beside it.
+            plugin_library: that the engine was built with; by default what STN_DEPLOY_PLUGIN_LIBRARY names,
+                or is beside the engine, or was built on this machine. An engine whose plugin was stored in it
+                ahead of time needs none.
             gpu: number of the GPU.
         Raises:
             ArtifactError, EngineError, MissingDependency: as `open_engine`.
@@ -45,14 +49,15 @@ class TrtFullGraph:
         self.record = file.record
         self._engine: Any
         self._context: Any
-        trt = find_library(file.record.backend).trt
+        self._trt = trt = find_library(file.record.backend).trt
         self._device = Device(gpu)
         try:
             self._log = Log(trt)
             self._runtime: Any = self._start(trt)
             if file.record.version_compatible:  # such an engine carries its own runtime; we wrote it
                 self._runtime.engine_host_code_allowed = True
-            if file.record.plugin and file.record.plugin["library"]:
+            plugin = file.record.plugin
+            if plugin and plugin["kind"] == "library" and plugin["file"]:
                 self._load_plugin(file, plugin_library)
             self._engine = self._runtime.deserialize_cuda_engine(file.data)
             self._context = self._engine.create_execution_context() if self._engine else None
@@ -122,18 +127,32 @@ class TrtFullGraph:
 
     def _load_plugin(self, file: EngineFile, library: Path | None) -> None:
         plugin: Any = file.record.plugin
-        path = library or file.path.with_name(plugin["library"])
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
+        named = named_library()
+        usual = [*([named] if named else []), file.path.with_name(plugin["file"]), *cached_files()]
+        places = [library] if library else usual
+        found = {path: _sha256(path) for path in places if path.is_file()}
+        fitting = [path for path, digest in found.items() if digest == plugin["sha256"]]
+        if not fitting:
+            listed = ", ".join(f"{path} with {digest[:12]}" for path, digest in found.items()) or "none"
             raise EngineError(
-                f"{path}: cannot be read ({error.strerror or error}); the engine was built with the plugin "
-                f"library {plugin['library']}: put it beside the engine, or name it"
-            ) from error
-        if found != plugin["sha256"]:
-            raise EngineError(
-                f"{path}: expected the plugin library that the engine was built with, SHA-256 "
-                f"{plugin['sha256'][:12]}, got {found[:12]}"
+                f"{file.path}: needs the plugin library that it was built with; expected {plugin['file']} of "
+                f"SHA-256 {plugin['sha256'][:12]} {f'at {library}' if library else 'beside it'}, found "
+                f"{listed}; put it beside the engine, name it ({VARIABLE}), or build the engine again: "
+                f"{self.record.rebuild_command(file.path)}"
             )
-        if self._runtime.get_plugin_registry().load_library(str(path)) is None:
-            raise EngineError(f"{path}: does not load as a plugin library: {self._log.last()}")
+        info = read_marker(fitting[0])
+        expect_for(info, str(self._trt.__version__))
+        registry = self._runtime.get_plugin_registry()
+        if is_registered(registry):  # by another engine of this process, or by its program
+            return
+        try:
+            load_into(registry, info)
+        except EngineError as error:
+            raise EngineError(f"{error}: {self._log.last()}") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read ({error.strerror or error})") from error
