@@ -16,6 +16,7 @@ from ctypes import (
     c_void_p,
     py_object,
 )
+from functools import cache
 from typing import Any, NamedTuple
 
 from stn_deploy.errors import ArgumentError
@@ -77,7 +78,7 @@ def view_of(name: str, array: Any, stream: int, launcher: Launcher, *, to_write:
 
 def is_of_cupy(array: Any) -> bool:
     """Whether it is one of CuPy's arrays, which need no protocol."""
-    return type(array).__module__.startswith("cupy")
+    return type(array).__module__.partition(".")[0] == "cupy"
 
 
 def number_of_gpu(array: Any) -> int | None:
@@ -94,8 +95,13 @@ def _view_of_cupy(array: Any) -> View:
     memory, dtype = array.data, array.dtype
     contiguous = array.flags.c_contiguous
     strides = None if contiguous else tuple(stride // dtype.itemsize for stride in array.strides)
-    element = _NAMES.get(dtype.name, dtype.name)
-    return View(memory.ptr, array.shape, strides, element, memory.device_id, True, array)
+    return View(memory.ptr, array.shape, strides, _element_of(dtype), memory.device_id, True, array)
+
+
+@cache  # NumPy takes longer to say a name than the launch takes
+def _element_of(dtype: Any) -> str:
+    name = str(dtype.name)
+    return _NAMES.get(name, name)
 
 
 class _Tensor(ctypes.Structure):

@@ -29,10 +29,11 @@ def forward(
         operation: theta_grid_sample or grid_sample.
         positions: basis, theta and extents, or the grid; checked, as ``lengths`` are.
     """
-    output = empty_output(source, sizes)
+    layout = layout_of(source)
+    output = empty_output(source, sizes, layout)
     if not output.numel():
         return output
-    channels_last = layout_of(source) is not torch.contiguous_format
+    channels_last = layout is not torch.contiguous_format
     if not channels_last:
         source = source.contiguous()
     elif source.data_ptr() % VECTOR_BYTES:

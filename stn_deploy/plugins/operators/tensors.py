@@ -96,10 +96,10 @@ def layout_of(source: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def empty_output(source: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Room for V."""
-    shape = (*source.shape[:2], *sizes)
-    return torch.empty(shape, dtype=source.dtype, device=source.device, memory_format=layout_of(source))
+def empty_output(source: Tensor, sizes: Sequence[int], layout: torch.memory_format | None = None) -> Tensor:
+    """Room for V, in the layout that `layout_of` finds, where it is not given."""
+    shape, chosen = (*source.shape[:2], *sizes), layout or layout_of(source)
+    return torch.empty(shape, dtype=source.dtype, device=source.device, memory_format=chosen)
 
 
 def _check_types(source: Tensor, **coordinates: Tensor | None) -> None:
