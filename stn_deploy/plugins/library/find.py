@@ -62,9 +62,12 @@ def find_library(
             return max(fitting, key=lambda info: len(info.architectures))
         reasons.append(f"{name}: {_listed(found) or 'none'} in {folder}")
     why = "; ".join(reasons)
+    if not build:
+        raise EngineError(
+            f"plugin library: expected one for TensorRT {tensorrt}, found none ({why}); build it: stn-deploy "
+            "plugin build"
+        )
     try:
-        if not build:
-            raise EngineError("not asked for")
         headers = find_headers(root, major=int(tensorrt.split(".")[0]), environment=environment)
         compiler = find_compiler(environment)
     except EngineError as error:
