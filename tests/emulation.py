@@ -2,8 +2,8 @@
 
     emulate("theta_grid_sample_2d_linear_f32", blocks, 128, [c_void_p(...), ..., c_int32(...), ...])
 
-A library holds the kernels of one operation in one number of dimensions with one interpolation. It is compiled
-when first asked for, into build/emulation/DIGEST, where every process finds it.
+A library holds the kernels of one operation in one number of dimensions with one interpolation. It is
+compiled when first asked for, into build/emulation/DIGEST, where every process finds it.
 """
 
 from __future__ import annotations

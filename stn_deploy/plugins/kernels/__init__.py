@@ -1,4 +1,4 @@
-"""The CUDA kernels: their source, and PTX that every GPU since Turing runs. README.md of this folder explains it.
+"""The CUDA kernels: their source, and PTX that every GPU since Turing runs. README.md explains the folder.
 
 Nothing here is Python but the script that writes the PTX, `stn_deploy.plugins.kernels.generate_ptx`.
 """

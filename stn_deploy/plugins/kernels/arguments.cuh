@@ -34,6 +34,7 @@ struct Arguments {
 };
 
 // Where positions come from: basis @ theta on the valid part of a canvas, or a grid (N, P, axes) on all of it.
+// No extents: every image fills its canvas.
 struct FromTheta {
     static constexpr bool fused = true;
     const float* STN_RESTRICT basis;
@@ -49,12 +50,11 @@ struct FromGrid {
 // How many pixels of an axis an image fills: rounded as ONNX rounds, half to even. Whatever an extent may be,
 // at least one pixel and at most the canvas, so that no hostile extent reads past it.
 STN_DEVICE int32_t valid_pixels(float extent, int32_t size) {
-    const float filled = rintf(extent * static_cast<float>(size));
-    if (!(filled >= 1.f)) return 1;
-    return filled >= static_cast<float>(size) ? size : static_cast<int32_t>(filled);
+    const float filled = fmaxf(rintf(extent * static_cast<float>(size)), 1.f);  // 1 also of NaN
+    return filled < static_cast<float>(size) ? static_cast<int32_t>(filled) : size;
 }
 
-// Whether a coordinate is a number: NaN and infinity less themselves are NaN.
-STN_DEVICE bool is_finite(float value) { return value - value == 0.f; }
+// Whether a coordinate is a number: neither NaN nor infinite.
+STN_DEVICE bool is_finite(float value) { return fabsf(value) <= 3.402823466e+38f; }
 
 }  // namespace stn_deploy

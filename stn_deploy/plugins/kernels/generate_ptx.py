@@ -1,4 +1,4 @@
-"""Write ptx/*.ptx and ptx/digest.json from the sources: python -m stn_deploy.plugins.kernels.generate_ptx NVCC.
+"""Write ptx/*.ptx and ptx/digest.json: python -m stn_deploy.plugins.kernels.generate_ptx NVCC.
 
 The text is compiled for Turing, the oldest GPU of CUDA 13, and declares the oldest version of PTX that knows
 Turing: any driver since then translates it for the GPU at hand.

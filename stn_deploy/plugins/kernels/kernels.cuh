@@ -9,12 +9,14 @@
 #include "forward.cuh"
 #include "reference.cuh"
 
-#define STN_KERNEL(name) extern "C" __global__ void __launch_bounds__(::stn_deploy::kThreads) name
+// Registers are shared out so that at least so many blocks fit on a multiprocessor.
+#define STN_KERNEL(name, blocks) extern "C" __global__ void __launch_bounds__(::stn_deploy::kThreads, blocks) name
 #define STN_CANVAS int32_t n, int32_t c, int32_t depth, int32_t height, int32_t width
 #define STN_TEMPLATE(axes, interpolation, Type) axes, ::stn_deploy::Interpolation::interpolation, ::stn_deploy::Type
 
 #define STN_THETA_KERNEL(name, room, axes, interpolation, Type, channels_last)                                  \
-    STN_KERNEL(name)(const void* STN_RESTRICT source, const float* STN_RESTRICT basis,                          \
+    STN_KERNEL(name, ::stn_deploy::blocks_of(axes, ::stn_deploy::Interpolation::interpolation, channels_last))  \
+                    (const void* STN_RESTRICT source, const float* STN_RESTRICT basis,                          \
                      const float* STN_RESTRICT theta, const float* STN_RESTRICT extents, STN_CANVAS, int32_t k, \
                      int32_t points, int32_t padding, int32_t align_corners, int32_t homogeneous,               \
                      void* STN_RESTRICT output) {                                                               \
@@ -27,7 +29,8 @@
     STN_REGISTER(name)
 
 #define STN_GRID_KERNEL(name, room, axes, interpolation, Type, channels_last)                                   \
-    STN_KERNEL(name)(const void* STN_RESTRICT source, const float* STN_RESTRICT grid, STN_CANVAS,               \
+    STN_KERNEL(name, ::stn_deploy::blocks_of(axes, ::stn_deploy::Interpolation::interpolation, channels_last))  \
+                    (const void* STN_RESTRICT source, const float* STN_RESTRICT grid, STN_CANVAS,               \
                      int32_t points, int32_t padding, int32_t align_corners, void* STN_RESTRICT output) {       \
         room::forward<STN_TEMPLATE(axes, interpolation, Type), channels_last>(                                  \
             source, ::stn_deploy::FromGrid{grid},                                                               \
@@ -37,7 +40,7 @@
     STN_REGISTER(name)
 
 #define STN_THETA_BACKWARD_KERNEL(name, room, axes, interpolation, Type)                                        \
-    STN_KERNEL(name)(const void* STN_RESTRICT source, const float* STN_RESTRICT basis,                          \
+    STN_KERNEL(name, 4)(const void* STN_RESTRICT source, const float* STN_RESTRICT basis,                          \
                      const float* STN_RESTRICT theta, const float* STN_RESTRICT extents,                        \
                      const void* STN_RESTRICT gradient, STN_CANVAS, int32_t k, int32_t points, int32_t padding, \
                      int32_t align_corners, int32_t homogeneous, float* STN_RESTRICT source_gradient,           \
@@ -51,7 +54,7 @@
     STN_REGISTER(name)
 
 #define STN_GRID_BACKWARD_KERNEL(name, room, axes, interpolation, Type)                                         \
-    STN_KERNEL(name)(const void* STN_RESTRICT source, const float* STN_RESTRICT grid,                           \
+    STN_KERNEL(name, 4)(const void* STN_RESTRICT source, const float* STN_RESTRICT grid,                           \
                      const void* STN_RESTRICT gradient, STN_CANVAS, int32_t points, int32_t padding,            \
                      int32_t align_corners, float* STN_RESTRICT source_gradient,                                \
                      float* STN_RESTRICT grid_gradient) {                                                       \

@@ -65,7 +65,7 @@ cudaError_t launch_theta_grid_sample(const Sampling& sampling, const Lengths& le
                                      cudaStream_t stream) {
     if (!is_valid(sampling, lengths, true)) return cudaErrorInvalidValue;
     if (is_empty(lengths)) return cudaSuccess;
-    if (!source || !basis || !theta || !extents || !output) return cudaErrorInvalidValue;
+    if (!source || !basis || !theta || !output) return cudaErrorInvalidValue;
     Lengths l = lengths;
     int32_t padding = static_cast<int32_t>(sampling.padding), align_corners = sampling.align_corners;
     int32_t homogeneous = sampling.homogeneous;

@@ -11,7 +11,8 @@
 namespace stn_deploy {
 
 // V (N, C, P) of U at basis (P, K) @ theta (N, K, dimensions, + 1 if homogeneous), on the part of the canvas that
-// extents (N, dimensions) says is filled. U and V in the type and layout of `sampling`, the others float32.
+// extents (N, dimensions) says is filled; null: all of it. U and V in the type and layout of `sampling`, the others
+// float32.
 cudaError_t launch_theta_grid_sample(const Sampling& sampling, const Lengths& lengths, const void* source,
                                      const float* basis, const float* theta, const float* extents, void* output,
                                      cudaStream_t stream);

@@ -8,10 +8,12 @@
 #define STN_DEVICE inline
 #define STN_RESTRICT __restrict__
 #define STN_UNROLL
+#define STN_ROLLED
 #else
 #define STN_DEVICE __device__ __forceinline__
 #define STN_RESTRICT __restrict__
 #define STN_UNROLL _Pragma("unroll")
+#define STN_ROLLED _Pragma("unroll 1")
 #define STN_REGISTER(name)
 #endif
 

@@ -125,8 +125,9 @@ STN_DEVICE float coordinates_of(float* coordinates, const FromGrid& from, const 
 
 template <int axes, class From>
 STN_DEVICE Position<axes> position_of(const float* coordinates, const From& from, const Arguments<axes>& a, int64_t n) {
-    if constexpr (From::fused) return Position<axes>(coordinates, a, from.extents + n * axes);
-    return Position<axes>(coordinates, a, nullptr);
+    const float* extents = nullptr;
+    if constexpr (From::fused) extents = from.extents ? from.extents + n * axes : nullptr;
+    return Position<axes>(coordinates, a, extents);
 }
 
 // Hands the gradient of one position on to theta (x = X / W: dx/dX = 1 / W, dx/dW = -x / W), or to the grid.

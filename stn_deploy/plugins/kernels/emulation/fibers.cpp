@@ -115,18 +115,19 @@ std::string where_they_wait() {
     return text;
 }
 
+void prepare(Fiber& fiber) {
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStack;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, body, 0);
+    fiber.state = Fiber::ready;
+    fiber.exchanges = 0;
+}
+
 // One block; false where its threads wait for one another in vain.
 bool run_block(std::vector<int>& order, std::mt19937* shuffled) {
-    for (size_t index = 0; index < fibers.size(); ++index) {
-        Fiber& fiber = fibers[index];
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = kStack;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, body, 0);
-        fiber.state = Fiber::ready;
-        fiber.exchanges = 0;
-    }
+    for (Fiber& fiber : fibers) prepare(fiber);
     do {
         if (shuffled) std::shuffle(order.begin(), order.end(), *shuffled);
         for (const int index : order) {
@@ -162,6 +163,7 @@ float float_of_half(uint16_t half) {
 uint16_t half_of_float(float value) {
     const uint16_t sign = __float_as_uint(value) >> 16 & 0x8000u;
     const float size = std::fabs(value);
+    if (size == 0.f) return sign;
     if (size != size) return 0x7fff;
     if (size >= 65520.f) return sign | 0x7c00;  // half way past the largest, and beyond
     int exponent = 0;
