@@ -72,8 +72,10 @@ def each_version() -> Any:
 class Harness:
     """The harness, running: commands in, answers out. What it says at its end is checked, leaks included."""
 
-    def __init__(self, include: Path, **environment: str) -> None:
+    def __init__(self, include: Path, *, library_of: Path | None = None, **environment: str) -> None:
         program, library = built(include)
+        if library_of is not None:  # compiled with other headers than the harness
+            library = built(library_of)[1]
         self._process = subprocess.Popen(
             [program, library],
             stdin=subprocess.PIPE,

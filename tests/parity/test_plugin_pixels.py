@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from stn_deploy.export.node import OP_TYPE, NodeKind
 from tests.node_models import KINDS, SIZES, expected_of, inputs_for, words
-from tests.plugin_library import NO_HEADERS, Harness, headers
+from tests.plugin_library import NO_HEADERS, Harness, headers, version_of
 from tests.sampling import SIZES as PAIRS
 from tests.sampling import random_pair
 from tests.tolerances import SAMPLE
@@ -56,8 +56,9 @@ def sampled(
     *,
     element: str = "f32",
     last: bool = False,
+    versions: tuple[int, int] = (-1, -1),
 ) -> Tensor:
-    """What a plugin writes, as (N, C, *size)."""
+    """What a plugin writes, as (N, C, *size). versions: headers of harness and library."""
     source = inputs[0].to(TYPES[element])
     layout = {2: "hwc8", 3: "dhwc8"}[len(size)] if last else "linear"
     output = torch.full((*source.shape[:2], *size), GARBAGE, dtype=source.dtype)
@@ -69,7 +70,8 @@ def sampled(
     files = ";".join(str(folder / f"in{index}") for index in range(len(inputs)))
     ins = ";".join([described(source, element, layout), *map(described, inputs[1:])])
     out = described(output, element, layout)
-    with Harness(headers()[-1]) as harness:
+    program, library = (headers()[index] for index in versions)
+    with Harness(program, library_of=library) as harness:
         plugin = harness.plugin(operation, **fields)
         assert harness("change", plugin, ins, out)["code"] == 0
         answer = harness("enqueue", plugin, ins, out, files, folder / "out")
@@ -92,6 +94,21 @@ def test_the_plugin_of_a_node_is_the_paper_s_sampler(kind: NodeKind, tmp_path: P
     expected = expected_of(kind, inputs)
     assert np.ptp(expected) > 1
     assert np.abs(by_plugin(tmp_path, kind, inputs).numpy() - expected).max() < SAMPLE
+
+
+@pytest.mark.parametrize("major", [10, 11])
+@pytest.mark.parametrize("order", [(0, -1), (-1, 0)], ids=["newer library", "newer TensorRT"])
+def test_a_library_is_for_every_minor_version_of_its_tensorrt(
+    major: int, order: tuple[int, int], tmp_path: Path
+) -> None:
+    same = [index for index, folder in enumerate(headers()) if version_of(folder)[0] == major]
+    if len(same) < 2:
+        pytest.skip(f"needs headers of two versions of TensorRT {major}: TENSORRT_INCLUDE")
+    kind = KINDS[-1]
+    inputs = inputs_for(kind, pad=3)
+    first, second = (same[index] for index in order)
+    values = by_plugin(tmp_path, kind, inputs, versions=(first, second)).numpy()
+    assert np.abs(values - expected_of(kind, inputs)).max() < SAMPLE
 
 
 @pytest.mark.parametrize("kind", KINDS[::3], ids=words)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stn_deploy.plugins.library import read_marker
+from stn_deploy.plugins.library.marker import START
 from stn_deploy.runtime import DEFAULT_MODEL
 from tests.engines.install import folder_of
 from tests.plugin_build import ARCHITECTURE, configured, library_for
@@ -21,6 +22,7 @@ from tests.plugin_library import (
     LIBRARY,
     NO_HEADERS,
     SYSTEM_HEADERS,
+    built,
     each_version,
     headers,
     version_of,
@@ -87,7 +89,10 @@ def test_the_library_exports_two_functions_and_needs_nothing_but_the_system(incl
 
 @each_version()
 def test_the_file_says_what_it_was_built_with(include: Path) -> None:
-    info = read_marker(library_for(include))
+    library = library_for(include)
+    for path in (library, built(include)[1]):  # optimised, and not
+        assert path.read_bytes().count(START) == 1
+    info = read_marker(library)
     assert info.tensorrt == ".".join(map(str, version_of(include)))
     assert re.fullmatch(r"1\d\.\d", info.cuda)
     assert (info.architectures, info.sources) == ((ARCHITECTURE,), "0123abcd")
@@ -155,6 +160,22 @@ def test_autoload_says_where_its_library_should_be(tmp_path: Path) -> None:
     result, said = in_runtime("10.15", alone, "dlopen")
     assert result["creators"] == {}
     assert f"TensorRT does not load {tmp_path}/libstn_deploy_plugin.so" in said
+
+
+def test_preloaded_into_a_program_that_is_linked_with_tensorrt_autoload_registers_them(
+    tmp_path: Path,
+) -> None:
+    library, runtime = library_of(10), folder_of(RUNTIMES["10.15"])
+    if runtime is None:
+        pytest.skip("needs TensorRT's lean runtime 10.15: make engines installs it where it has a wheel")
+    folder, program = runtime / "tensorrt_lean_libs", tmp_path / "linked"
+    include = next(path for path in headers() if version_of(path)[0] == 10)
+    command = ["g++", "-w", "-std=c++17", f"-I{HARNESS / 'cuda'}", f"-I{include}", HARNESS / "linked.cpp"]
+    linked = [folder / "libnvinfer_lean.so.10", f"-Wl,-rpath,{folder}", "-o", program]
+    subprocess.run([*map(str, command), *map(str, linked)], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(library.with_name(AUTOLOAD))}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, check=True)
+    assert {"ThetaGridSample", "GivenGridSample"} <= set(done.stdout.split())
 
 
 def test_preloaded_into_programs_without_tensorrt_autoload_is_silent() -> None:

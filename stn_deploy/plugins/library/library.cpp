@@ -20,27 +20,30 @@ static_assert(NV_TENSORRT_MAJOR >= 10, "expected headers of TensorRT 10 or newer
 #define TEXT_OF(value) #value
 #define TEXT(value) TEXT_OF(value)
 
+#define MARKER                                                                                                     \
+    "stn_deploy plugin {\"format\": 1, \"tensorrt\": \"" TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR) "."      \
+    TEXT(NV_TENSORRT_PATCH) "\", \"cuda\": \"##.#\", \"architectures\": \"" STN_DEPLOY_ARCHITECTURES                  \
+    "\", \"sources\": \"" STN_DEPLOY_SOURCES "\"}"
+
 namespace {
 
-constexpr char const kMarker[] =
-    "stn_deploy plugin {\"format\": 1, \"tensorrt\": \"" TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR) "."
-    TEXT(NV_TENSORRT_PATCH) "\", \"cuda\": \"##.#\", \"architectures\": \"" STN_DEPLOY_ARCHITECTURES
-    "\", \"sources\": \"" STN_DEPLOY_SOURCES "\"}";
+using Marker = std::array<char, sizeof MARKER>;
 
-// CUDART_VERSION is 13000 for 13.0; no preprocessor can spell that.
-constexpr std::array<char, sizeof kMarker> with_cuda() {
-    std::array<char, sizeof kMarker> filled{};
+// CUDART_VERSION is 13000 for 13.0, which no preprocessor can spell as we want it.
+constexpr Marker with_cuda_version() {
+    char const text[] = MARKER;
     int32_t const digits[] = {CUDART_VERSION / 10000, CUDART_VERSION / 1000 % 10, CUDART_VERSION / 10 % 10};
+    Marker filled{};
     size_t next = 0;
     for (size_t index = 0; index < filled.size(); ++index) {
-        bool const blank = kMarker[index] == '#' && next < 3;
-        filled[index] = blank ? static_cast<char>('0' + digits[next++]) : kMarker[index];
+        bool const blank = text[index] == '#' && next < 3;
+        filled[index] = blank ? static_cast<char>('0' + digits[next++]) : text[index];
     }
     return filled;
 }
 
 // For those who read the file without loading it: marker.py.
-__attribute__((used)) constexpr std::array<char, sizeof kMarker> marker = with_cuda();
+__attribute__((used)) constexpr Marker marker = with_cuda_version();
 
 }  // namespace
 

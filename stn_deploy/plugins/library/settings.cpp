@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -63,12 +64,14 @@ nvinfer1::Dims output_size_of(PluginField const& field) {
     }
     nvinfer1::Dims size{};
     size.nbDims = static_cast<int32_t>(numbers.size());
-    for (size_t axis = 0; axis < numbers.size(); ++axis) {
-        size.d[axis] = numbers[axis];
-        if (numbers[axis] < 0) refuse(kWrong, field.name, ": expected no negative length, got ", shown(size));
-    }
-    if (volume(size, 0, size.nbDims) > std::numeric_limits<int32_t>::max()) {
-        refuse(kWrong, field.name, ": expected fewer than 2^31 positions, got ", shown(size));
+    std::copy(numbers.begin(), numbers.end(), size.d);
+    constexpr int64_t most = std::numeric_limits<int32_t>::max();
+    bool fits = volume(size, 0, size.nbDims) <= most;
+    for (int64_t const length : numbers) fits = fits && length >= 0 && length <= most;
+    if (!fits) {
+        std::string listed;
+        for (int64_t const length : numbers) listed += text(listed.empty() ? "" : ", ", length);
+        refuse(kWrong, field.name, ": expected no negative length and fewer than 2^31 positions, got (", listed, ")");
     }
     return size;
 }
@@ -116,8 +119,9 @@ Settings Settings::from(Operation operation, PluginFieldCollection const* fields
 }
 
 std::string Settings::summary() const {
-    return text("interpolation=", static_cast<int32_t>(interpolation), ",padding=", static_cast<int32_t>(padding),
-                ",align_corners=", align_corners, ",homogeneous=", homogeneous, ",output_size=", shown(output_size));
+    return text(name_of(operation), ",interpolation=", static_cast<int32_t>(interpolation),
+                ",padding=", static_cast<int32_t>(padding), ",align_corners=", align_corners,
+                ",homogeneous=", homogeneous, ",output_size=", shown(output_size));
 }
 
 Fields::Fields(Operation operation) { fill(operation, false, 0); }

@@ -20,7 +20,7 @@ int64_t volume(nvinfer1::Dims const& shape, int32_t begin, int32_t end) {
     int64_t product = 1;
     for (int32_t axis = begin; axis < end; ++axis) {
         int64_t const length = shape.d[axis];
-        if (length == kUnknown) return kUnknown;
+        if (length < 0) return kUnknown;
         if (length == 0) return 0;
         product = product > most / length ? most : product * length;
     }
@@ -30,18 +30,18 @@ int64_t volume(nvinfer1::Dims const& shape, int32_t begin, int32_t end) {
 void expect_shape(char const* input, nvinfer1::Dims const& got, std::initializer_list<Length> expected,
                   char const* why) {
     bool fits = got.nbDims == static_cast<int32_t>(expected.size());
-    std::string lengths;
     int32_t axis = 0;
     for (Length const& length : expected) {
-        bool const known = length.value != kUnknown;
-        lengths += text(axis == 0 ? "" : ", ", known ? std::to_string(length.value) : length.symbol);
-        if (fits && known && got.d[axis] != kUnknown) fits = got.d[axis] == length.value;
+        if (fits && length.value != kUnknown && got.d[axis] != kUnknown) fits = got.d[axis] == length.value;
         ++axis;
     }
-    if (!fits) {
-        refuse(nvinfer1::ErrorCode::kINVALID_ARGUMENT, input, ": expected (", lengths, "), got ", shown(got), "; ",
-               why);
+    if (fits) return;  // and no text was made: this is on the way to every launch
+    std::string lengths;
+    for (Length const& length : expected) {
+        lengths += lengths.empty() ? "" : ", ";
+        lengths += length.value == kUnknown ? length.symbol : std::to_string(length.value);
     }
+    refuse(nvinfer1::ErrorCode::kINVALID_ARGUMENT, input, ": expected (", lengths, "), got ", shown(got), "; ", why);
 }
 
 }  // namespace stn_deploy
