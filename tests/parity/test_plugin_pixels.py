@@ -5,153 +5,78 @@ Each tensor has a block of memory of exactly its size, and the sanitizer watches
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from stn_deploy.export.node import OP_TYPE, NodeKind
-from tests.node_models import KINDS, SIZES, expected_of, inputs_for, words
+from tests.plugin_cases import CASES, GIVEN, Case, close, expected_of, inputs_of
 from tests.plugin_library import NO_HEADERS, Harness, headers, version_of
-from tests.sampling import SIZES as PAIRS
-from tests.sampling import random_pair
-from tests.tolerances import SAMPLE
+from tests.plugin_pixels import by_grid, by_theta, rounded
 
 pytestmark = pytest.mark.skipif(not headers(), reason=NO_HEADERS)
 
-OWN = ("plugin_namespace", "plugin_version")
-TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-ROUNDING = {"f32": 0.0, "f16": 2.0**-11, "bf16": 2.0**-8}
-"""Half a unit in the last place of V, for a number of size one."""
-GARBAGE = float("nan")
+SOME = [case for case in CASES if case.homogeneous == case.align_corners]
+"""Where types and layouts are tried on top: they change how values are read, not where."""
 
 
-def bytes_of(tensor: Tensor) -> bytes:
-    whole = tensor.contiguous()
-    return (whole if whole.dtype == torch.float32 else whole.view(torch.int16)).numpy().tobytes()
+@pytest.fixture(scope="module")
+def harness() -> Iterator[Harness]:
+    """One for all: none of what is sampled may depend on what was sampled before."""
+    with Harness(headers()[-1]) as running:
+        yield running
 
 
-def channels_last(tensor: Tensor) -> Tensor:
-    """As TensorRT lays out kHWC8 and kDHWC8: channels last, filled up to 8, with garbage here."""
-    missing = -tensor.shape[1] % 8
-    padding = torch.full((tensor.shape[0], missing, *tensor.shape[2:]), GARBAGE, dtype=tensor.dtype)
-    return torch.cat([tensor, padding], dim=1).movedim(1, -1)
-
-
-def described(tensor: Tensor, element: str = "f32", layout: str = "linear") -> str:
-    return f"{element}/{layout}/{','.join(map(str, tensor.shape))}"
-
-
-def sampled(
-    folder: Path,
-    operation: str,
-    fields: dict[str, Any],
-    inputs: list[Tensor],
-    size: tuple[int, ...],
-    *,
-    element: str = "f32",
-    last: bool = False,
-    versions: tuple[int, int] = (-1, -1),
-) -> Tensor:
-    """What a plugin writes, as (N, C, *size). versions: headers of harness and library."""
-    source = inputs[0].to(TYPES[element])
-    layout = {2: "hwc8", 3: "dhwc8"}[len(size)] if last else "linear"
-    output = torch.full((*source.shape[:2], *size), GARBAGE, dtype=source.dtype)
-    stored = [channels_last(source) if last else source, *inputs[1:]]
-    for index, tensor in enumerate(stored):
-        (folder / f"in{index}").write_bytes(bytes_of(tensor))
-    written = channels_last(output) if last else output
-    (folder / "out").write_bytes(bytes_of(written))
-    files = ";".join(str(folder / f"in{index}") for index in range(len(inputs)))
-    ins = ";".join([described(source, element, layout), *map(described, inputs[1:])])
-    out = described(output, element, layout)
-    program, library = (headers()[index] for index in versions)
-    with Harness(program, library_of=library) as harness:
-        plugin = harness.plugin(operation, **fields)
-        assert harness("change", plugin, ins, out)["code"] == 0
-        answer = harness("enqueue", plugin, ins, out, files, folder / "out")
-    assert answer["code"] == 0, answer
-    raw = np.frombuffer((folder / "out").read_bytes(), np.float32 if element == "f32" else np.int16)
-    values = torch.from_numpy(raw.copy()).view(source.dtype).reshape(written.shape)
-    return values.movedim(-1, 1)[:, : source.shape[1]] if last else values
-
-
-def by_plugin(folder: Path, kind: NodeKind, inputs: dict[str, np.ndarray], **how: Any) -> Tensor:
-    fields = {name: value for name, value in kind.attributes.items() if name not in OWN}
-    size = SIZES[kind.dimensions][1]
-    tensors = [torch.from_numpy(array) for array in inputs.values()]
-    return sampled(folder, OP_TYPE, {**fields, "output_size": size}, tensors, size, **how)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=words)
-def test_the_plugin_of_a_node_is_the_paper_s_sampler(kind: NodeKind, tmp_path: Path) -> None:
-    inputs = inputs_for(kind, pad=3)
-    expected = expected_of(kind, inputs)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_theta_samples_as_the_paper_says(harness: Harness, case: Case, tmp_path: Path) -> None:
+    inputs = inputs_of(case)
+    expected = expected_of(case, inputs)
     assert np.ptp(expected) > 1
-    assert np.abs(by_plugin(tmp_path, kind, inputs).numpy() - expected).max() < SAMPLE
+    assert close(by_theta(harness, tmp_path, case, inputs), expected)
+
+
+@pytest.mark.parametrize("case", GIVEN, ids=str)
+def test_a_grid_samples_as_the_paper_says(harness: Harness, case: Case, tmp_path: Path) -> None:
+    inputs = inputs_of(case).whole()
+    assert close(by_grid(harness, tmp_path, case, inputs), expected_of(case, inputs))
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+@pytest.mark.parametrize("last", [False, True], ids=["planar", "channels last"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_rounds_what_is_read_and_written_and_nothing_between(
+    harness: Harness, case: Case, last: bool, dtype: str, tmp_path: Path
+) -> None:
+    inputs = inputs_of(case)
+    expected = expected_of(case, inputs, rounded(inputs.source, dtype))
+    assert close(by_theta(harness, tmp_path, case, inputs, dtype=dtype, last=last), expected, dtype)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 9, 40])
+def test_channels_that_fill_up_the_last_vector_are_nobody_else_s(
+    harness: Harness, channels: int, tmp_path: Path
+) -> None:
+    for case in (CASES[0], CASES[-1]):
+        inputs = inputs_of(case, channels=channels)
+        expected = expected_of(case, inputs, rounded(inputs.source, "float16"))
+        for last in (False, True):
+            found = by_theta(harness, tmp_path, case, inputs, dtype="float16", last=last)
+            assert close(found, expected, "float16")
+        given = inputs.whole()
+        expected = expected_of(case, given, rounded(given.source, "float16"))
+        found = by_grid(harness, tmp_path, case, given, dtype="float16", last=True)
+        assert close(found, expected, "float16")
 
 
 @pytest.mark.parametrize("major", [10, 11])
-@pytest.mark.parametrize("order", [(0, -1), (-1, 0)], ids=["newer library", "newer TensorRT"])
-def test_a_library_is_for_every_minor_version_of_its_tensorrt(
-    major: int, order: tuple[int, int], tmp_path: Path
-) -> None:
-    same = [index for index, folder in enumerate(headers()) if version_of(folder)[0] == major]
+@pytest.mark.parametrize("newer", ["library", "TensorRT"])
+def test_a_library_is_for_every_minor_version_of_its_tensorrt(major: int, newer: str, tmp_path: Path) -> None:
+    same = [folder for folder in headers() if version_of(folder)[0] == major]
     if len(same) < 2:
         pytest.skip(f"needs headers of two versions of TensorRT {major}: TENSORRT_INCLUDE")
-    kind = KINDS[-1]
-    inputs = inputs_for(kind, pad=3)
-    first, second = (same[index] for index in order)
-    values = by_plugin(tmp_path, kind, inputs, versions=(first, second)).numpy()
-    assert np.abs(values - expected_of(kind, inputs)).max() < SAMPLE
-
-
-@pytest.mark.parametrize("kind", KINDS[::3], ids=words)
-@pytest.mark.parametrize("element", ["f16", "bf16"])
-@pytest.mark.parametrize("last", [False, True], ids=["planar", "channels last"])
-def test_half_precision_rounds_what_is_read_and_written_and_nothing_between(
-    kind: NodeKind, element: str, last: bool, tmp_path: Path
-) -> None:
-    inputs = inputs_for(kind, pad=3)
-    rounded = torch.from_numpy(inputs["source"]).to(TYPES[element]).float().numpy()
-    expected = expected_of(kind, {**inputs, "source": rounded})
-    values = by_plugin(tmp_path, kind, inputs, element=element, last=last).float().numpy()
-    allowed = SAMPLE + ROUNDING[element] * np.abs(expected)
-    assert (np.abs(values - expected) <= allowed).all()
-
-
-@pytest.mark.parametrize("align", [False, True], ids=["edges", "centres"])
-@pytest.mark.parametrize("padding", ["border", "zeros", "reflection"])
-@pytest.mark.parametrize(
-    ("mode", "sizes"),
-    [*product(("nearest", "bilinear", "bicubic"), [PAIRS[3]]), *product(("nearest", "bilinear"), [PAIRS[5]])],
-    ids=lambda value: value if isinstance(value, str) else f"{len(value[0])}d",
-)
-def test_with_a_given_grid_the_plugin_is_torch_s_grid_sample(
-    mode: str, sizes: tuple[tuple[int, ...], tuple[int, ...]], padding: str, align: bool, tmp_path: Path
-) -> None:
-    source, grid = random_pair(*sizes)
-    fields = {
-        "interpolation": ("nearest", "bilinear", "bicubic").index(mode),
-        "padding": ("border", "zeros", "reflection").index(padding),
-        "align_corners": int(align),
-    }
-    expected = F.grid_sample(source, grid, mode=mode, padding_mode=padding, align_corners=align)
-    values = sampled(tmp_path, "GivenGridSample", fields, [source, grid], sizes[1])
-    assert (values - expected).abs().max() < SAMPLE
-
-
-def test_positions_that_are_no_numbers_give_zero_and_far_ones_the_border(tmp_path: Path) -> None:
-    source, grid = random_pair(*PAIRS[3])
-    hostile = [float("nan"), float("inf"), float("-inf"), 1e20, -3e38]
-    for index, value in enumerate(hostile):
-        grid[:, index, :, index % 2] = value
-    values = sampled(tmp_path, "GivenGridSample", {}, [source, grid], PAIRS[3][1])
-    assert (values[:, :, :3] == 0).all()
-    expected = F.grid_sample(source, grid.clamp(-1e6, 1e6), padding_mode="border", align_corners=False)
-    assert (values[:, :, 3:] - expected[:, :, 3:]).abs().max() < SAMPLE
+    tensorrt, library = (same[0], same[-1]) if newer == "library" else (same[-1], same[0])
+    case = CASES[-1]
+    inputs = inputs_of(case)
+    with Harness(tensorrt, library_of=library) as mixed:
+        assert close(by_theta(mixed, tmp_path, case, inputs), expected_of(case, inputs))
