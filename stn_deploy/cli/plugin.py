@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from stn_deploy.cli.common import errors, output, print_json, progress_bar
+from stn_deploy.cli.common import checked_output, errors, needs, output, print_json, progress_bar
 from stn_deploy.errors import ArgumentError, EngineError, MissingDependency, OutputError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -95,6 +95,36 @@ def info(
         _print(values)
     if library is not None and version is not None:
         expect_for(read_marker(library), version)
+
+
+@app.command("replace")
+def replace(
+    model: Annotated[Path, typer.Argument(help="Any .onnx file with GridSample nodes.")],
+    to: Annotated[Path, typer.Option("--output", "-o", help="The .onnx file to write.")],
+    dimensions: Annotated[
+        str, typer.Option(help="2 for images, 3 for volumes, which TensorRT refuses before 11.2, or 2,3.")
+    ] = "3",
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Also nearest neighbours; another pixel is taken at a tie.")
+    ] = False,
+    function: Annotated[
+        str,
+        typer.Option(help="keep what runs without the plugin; strip, where the nodes are of several kinds."),
+    ] = "keep",
+) -> None:
+    """Have the plugin take the GridSample nodes of any model, in TensorRT of every version from 10.0 on."""
+    checked_output(to, model, suffix=".onnx")
+    if dimensions not in ("2", "3", "2,3", "3,2"):
+        raise ArgumentError(f"--dimensions: expected 2, 3 or 2,3, got {dimensions!r}")
+    if function not in ("keep", "strip"):
+        raise ArgumentError(f"--function: expected keep or strip, got {function!r}")
+    with needs("export"):
+        from stn_deploy.export.passes import give_grids, rewrite_any
+
+    settings = {"nearest": nearest, "function": function == "keep"}
+    axes = [int(number) for number in dimensions.split(",")]
+    rewrite_any(model, to, lambda whole: give_grids(whole, dimensions=axes, **settings))
+    output.print(f"wrote {to}", highlight=False, soft_wrap=True)
 
 
 def _installed() -> tuple[str | None, str]:

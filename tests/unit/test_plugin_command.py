@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
 from stn_deploy.cli.app import app
-from stn_deploy.errors import ArgumentError, EngineError, OutputError
+from stn_deploy.errors import ArgumentError, ArtifactError, EngineError, OutputError
 from stn_deploy.plugins import status
 from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.library import compiler as compilers
@@ -187,3 +188,82 @@ def test_info_tells_texts_and_sources_that_were_changed(
     changed.unlink()
     with pytest.raises(EngineError, match=r"the kernels are incomplete.*install stn-deploy again"):
         status.kernels_status()
+
+
+def write_model(path: Path, *modes: str) -> Path:
+    """One GridSample on volumes for each mode."""
+    inputs = [
+        onnx.helper.make_tensor_value_info("source", 1, ["n", "c", "d", "h", "w"]),
+        onnx.helper.make_tensor_value_info("grid", 1, ["n", "D", "H", "W", 3]),
+    ]
+    names = [f"Y{index}" for index in range(len(modes))]
+    nodes = [
+        onnx.helper.make_node("GridSample", ["source", "grid"], [name], mode=mode)
+        for name, mode in zip(names, modes, strict=True)
+    ]
+    outputs = [onnx.helper.make_tensor_value_info(name, 1, [None] * 5) for name in names]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, outputs)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9), path
+    )
+    return path
+
+
+def test_replace_gives_the_nodes_of_any_model_to_the_plugin(tmp_path: Path) -> None:
+    model, to = write_model(tmp_path / "volumes.onnx", "linear"), tmp_path / "deep" / "out.onnx"
+    done = plugin("replace", str(model), "-o", str(to))
+    assert (done.exit_code, done.stdout) == (0, f"wrote {to}\n")
+    written = onnx.load(to)
+    assert [node.op_type for node in written.graph.node] == ["GivenGridSample"]
+    assert [function.name for function in written.functions] == ["GivenGridSample"]
+    several = write_model(tmp_path / "several.onnx", "linear", "nearest")
+    done = plugin(
+        "replace", str(several), "-o", str(to), "--nearest", "--function", "strip", "--dimensions", "2,3"
+    )
+    assert done.exit_code == 0
+    assert not onnx.load(to).functions
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["volumes.onnx", "-o", "out.engine"], OutputError, "expected a name that ends in .onnx"),
+        (["volumes.onnx", "-o", "volumes.onnx"], OutputError, "would write over"),
+        (
+            ["volumes.onnx", "-o", "out.onnx", "--dimensions", "4"],
+            ArgumentError,
+            "expected 2, 3 or 2,3, got '4'",
+        ),
+        (
+            ["volumes.onnx", "-o", "out.onnx", "--function", "x"],
+            ArgumentError,
+            "expected keep or strip, got 'x'",
+        ),
+        (["volumes.onnx", "-o", "out.onnx", "--dimensions", "2"], ArtifactError, "found none to replace"),
+        (["nearest.onnx", "-o", "out.onnx"], ArtifactError, "half way between two pixels"),
+        (
+            ["text.onnx", "-o", "out.onnx"],
+            ArtifactError,
+            "text.onnx: expected an .onnx file, cannot be read as one",
+        ),
+        (["none.onnx", "-o", "out.onnx"], ArtifactError, "none.onnx: expected an .onnx file"),
+        (["ours.onnx", "-o", "out.onnx"], ArtifactError, "which the plugin takes as it is"),
+    ],
+)
+def test_replace_refuses_what_it_cannot_do(
+    words: list[str],
+    error: type[Exception],
+    message: str,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_model(Path("volumes.onnx"), "linear")
+    write_model(Path("nearest.onnx"), "nearest")
+    Path("text.onnx").write_text("not a model")
+    Path("ours.onnx").write_bytes(model.read_bytes())
+    done = plugin("replace", *words)
+    assert isinstance(done.exception, error)
+    assert message in str(done.exception)
+    assert not Path("out.onnx").exists()
