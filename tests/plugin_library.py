@@ -72,10 +72,7 @@ def each_version() -> Any:
 class Harness:
     """The harness, running: commands in, answers out. What it says at its end is checked, leaks included."""
 
-    def __init__(self, include: Path, *, library_of: Path | None = None, **environment: str) -> None:
-        program, library = built(include)
-        if library_of is not None:  # compiled with other headers than the harness
-            library = built(library_of)[1]
+    def __init__(self, program: Path, library: Path, **environment: str) -> None:
         self._process = subprocess.Popen(
             [program, library],
             stdin=subprocess.PIPE,
@@ -85,6 +82,11 @@ class Harness:
             env={**os.environ, **environment},
         )
         self.said = ""
+
+    @classmethod
+    def on_host(cls, include: Path, *, library_of: Path | None = None, **environment: str) -> Harness:
+        """Both compiled for the host. library_of: other headers, for the library alone."""
+        return cls(built(include)[0], built(library_of or include)[1], **environment)
 
     def __enter__(self) -> Harness:
         return self
@@ -137,9 +139,9 @@ def built(include: Path) -> tuple[Path, Path]:
     program, library = folder / "harness", folder / "library.so"
     with locked(folder):
         if not library.is_file():
-            _compile([compiler, *flags, str(HARNESS / "harness.cpp"), "-ldl"], program)
+            compile_into(program, [compiler, *flags, str(HARNESS / "harness.cpp"), "-ldl"])
             linked = [str(runtime), f"-Wl,-rpath,{runtime.parent}", "-ldl"]
-            _compile([compiler, *flags, "-shared", *map(str, sources), *linked], library)
+            compile_into(library, [compiler, *flags, "-shared", *map(str, sources), *linked])
     return program, library
 
 
@@ -154,13 +156,13 @@ def _built_runtime(compiler: str) -> Path:
     library = folder / "libemulated_runtime.so"
     with locked(folder):
         if not library.is_file():
-            shared = ["-shared", f"-Wl,-soname,{library.name}"]
-            _compile([compiler, *flags, *shared, *includes, "-x", "c++", *map(str, sources)], library)
+            options = ["-shared", f"-Wl,-soname,{library.name}", *includes, "-x", "c++"]
+            compile_into(library, [compiler, *flags, *options, *map(str, sources)])
     return library
 
 
-def _compile(command: list[str], to: Path) -> None:
-    """Into a temporary file, which is renamed once it is whole."""
+def compile_into(to: Path, command: list[str]) -> None:
+    """By way of a temporary file, which is renamed once it is whole."""
     temporary = to.with_suffix(".tmp")
     done = subprocess.run([*command, "-o", str(temporary)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

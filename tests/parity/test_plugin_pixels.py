@@ -24,7 +24,7 @@ SOME = [case for case in CASES if case.homogeneous == case.align_corners]
 @pytest.fixture(scope="module")
 def harness() -> Iterator[Harness]:
     """One for all: none of what is sampled may depend on what was sampled before."""
-    with Harness(headers()[-1]) as running:
+    with Harness.on_host(headers()[-1]) as running:
         yield running
 
 
@@ -78,5 +78,5 @@ def test_a_library_is_for_every_minor_version_of_its_tensorrt(major: int, newer:
     tensorrt, library = (same[0], same[-1]) if newer == "library" else (same[-1], same[0])
     case = CASES[-1]
     inputs = inputs_of(case)
-    with Harness(tensorrt, library_of=library) as mixed:
+    with Harness.on_host(tensorrt, library_of=library) as mixed:
         assert close(by_theta(mixed, tmp_path, case, inputs), expected_of(case, inputs))

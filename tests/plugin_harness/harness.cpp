@@ -21,6 +21,7 @@
 #include <memory>
 
 #include "fakes.h"
+#include "memory.h"
 #include "words.h"
 
 namespace harness {
@@ -225,29 +226,26 @@ private:
                                                                           out.data(), static_cast<int32_t>(out.size())));
     }
 
-    // Each tensor in a block of its own, of exactly its size, so that the sanitizer sees a byte too far. The output
-    // lies in TO, which has its size already; NULL in place of a file is a null pointer.
+    // The output lies in TO, which has its size already; NULL in place of a file is a null pointer.
     std::string enqueue(Words const& words) {
         std::vector<PluginTensorDesc> const in = tensors(words.at(2)), out = tensors(words.at(3));
-        using Block = std::unique_ptr<void, decltype(&std::free)>;
         std::vector<Block> blocks;
-        std::vector<size_t> sizes;
         auto const read = [&](std::string const& path) {
             std::ifstream file(path, std::ios::binary);
             std::string const bytes{std::istreambuf_iterator<char>(file), {}};
-            void* memory = nullptr;
-            if (path != "NULL" && posix_memalign(&memory, 256, bytes.size()) != 0) throw std::bad_alloc();
-            if (path != "NULL") std::memcpy(memory, bytes.data(), bytes.size());
-            blocks.emplace_back(memory, &std::free);
-            sizes.push_back(bytes.size());
-            return memory;
+            blocks.emplace_back(path == "NULL" ? nullptr : allocated(bytes.size()));
+            if (path != "NULL") std::memcpy(blocks.back().get(), bytes.data(), bytes.size());
+            return std::make_pair(blocks.back().get(), bytes.size());
         };
         std::vector<void const*> inputs;
-        for (std::string const& path : split(words.at(4), ';')) inputs.push_back(read(path));
-        void* const output = read(words.at(5));
-        int32_t const code = runtime(words).enqueue(in.data(), out.data(), inputs.data(), &output, nullptr, nullptr);
+        for (std::string const& path : split(words.at(4), ';')) inputs.push_back(read(path).first);
+        auto const [output, size] = read(words.at(5));
+        void* outputs[] = {output};
+        int32_t const code = runtime(words).enqueue(in.data(), out.data(), inputs.data(), outputs, nullptr, nullptr);
+        finish();
         if (output != nullptr) {
-            std::ofstream(words.at(5), std::ios::binary).write(static_cast<char*>(output), static_cast<long>(sizes.back()));
+            std::ofstream file(words.at(5), std::ios::binary);
+            file.write(static_cast<char const*>(output), static_cast<std::streamsize>(size));
         }
         return "\"code\": " + std::to_string(code);
     }

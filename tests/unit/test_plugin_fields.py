@@ -58,7 +58,7 @@ REFUSED = [
 @each_version()
 def test_there_are_two_creators_and_they_name_their_fields(include: Path) -> None:
     common = ["interpolation", "padding", "align_corners"]
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         assert harness("creators")["creators"] == [
             [[GIVEN, "1", DOMAIN], common],
             [[OP_TYPE, "1", DOMAIN], [*common, "homogeneous", "output_size"]],
@@ -69,7 +69,7 @@ def test_there_are_two_creators_and_they_name_their_fields(include: Path) -> Non
 def test_what_the_exported_node_says_comes_back_out_of_the_plugin_its_copies_and_its_engine(
     include: Path,
 ) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         for kind in KINDS:
             fields: dict[str, Any] = {k: v for k, v in kind.attributes.items() if k not in OWN}
             size = SIZES[kind.dimensions][1]
@@ -85,7 +85,7 @@ def test_what_the_exported_node_says_comes_back_out_of_the_plugin_its_copies_and
 
 @each_version()
 def test_fields_that_are_not_given_are_linear_and_border(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         common = [["interpolation", 1, [1]], ["padding", 1, [0]], ["align_corners", 1, [0]]]
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         own = [["homogeneous", 1, [0]], ["output_size", 1, [5, 4]]]
@@ -95,7 +95,7 @@ def test_fields_that_are_not_given_are_linear_and_border(include: Path) -> None:
 
 @each_version()
 def test_fields_of_64_bits_are_read_as_well(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         made = harness("create", OP_TYPE, "output_size=INT64:3,2,5", "padding=INT64:2")["plugin"]
         fields = {name: values for name, _, values in harness("fields", made)["fields"]}
         assert (fields["output_size"], fields["padding"]) == ([3, 2, 5], [2])
@@ -103,7 +103,7 @@ def test_fields_of_64_bits_are_read_as_well(include: Path) -> None:
 
 @each_version()
 def test_a_plugin_says_what_it_is(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         for name, fields in ((OP_TYPE, {"output_size": (5, 4)}), (GIVEN, {})):
             core = harness("core", harness.plugin(name, **fields))
             assert (core["core"], core["outputs"]) == ([name, "1", DOMAIN], 1)
@@ -111,7 +111,7 @@ def test_a_plugin_says_what_it_is(include: Path) -> None:
 
 @each_version()
 def test_plugins_share_timings_only_where_all_their_fields_are_equal(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         names = ("interpolation", "padding", "align_corners", "homogeneous", "output_size")
         settings = product((0, 1), (0, 2), (0, 1), (0, 1), ((5, 4), (4, 5)))
         plugins = [harness.plugin(OP_TYPE, **dict(zip(names, values, strict=True))) for values in settings]
@@ -124,7 +124,7 @@ def test_plugins_share_timings_only_where_all_their_fields_are_equal(include: Pa
 
 @each_version()
 def test_a_copy_outlives_what_it_was_copied_from(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         first = harness("create", OP_TYPE, "output_size=INT32:5,4")["plugin"]
         clone, attached = harness("clone", first)["plugin"], harness("attach", first)["plugin"]
         harness("destroy", first)
@@ -135,7 +135,7 @@ def test_a_copy_outlives_what_it_was_copied_from(include: Path) -> None:
 
 @each_version()
 def test_bad_fields_make_no_plugin_but_a_message(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         for name, fields, _ in REFUSED:
             assert harness("create", name, *fields.split())["plugin"] is None, fields
     said = harness.said.splitlines()
@@ -148,7 +148,7 @@ def test_bad_fields_make_no_plugin_but_a_message(include: Path) -> None:
 def test_messages_go_to_the_recorder_of_the_context_and_only_without_one_to_standard_error(
     include: Path,
 ) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         alone = harness("create", OP_TYPE, "output_size=INT32:5,4")["plugin"]
         attached = harness("attach", alone)["plugin"]
         clone = harness("clone", attached)["plugin"]

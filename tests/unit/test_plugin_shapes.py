@@ -59,7 +59,7 @@ def refused(answer: dict[str, object], message: str, name: str = OP_TYPE) -> Non
 
 @each_version()
 def test_the_output_has_batch_and_channels_of_the_source_and_the_size_of_the_fields(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         flat = harness.plugin(OP_TYPE, output_size=(5, 4))
         deep = harness.plugin(OP_TYPE, output_size=(3, 2, 5), homogeneous=1)
         for n, c, side, k in product((-1, 2), (-1, 3), (-1, 9), (-1, 6)):
@@ -73,7 +73,7 @@ def test_the_output_has_batch_and_channels_of_the_source_and_the_size_of_the_fie
 
 @each_version()
 def test_with_a_given_grid_the_output_has_its_size(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(GIVEN)
         flat = harness("shapes", plugin, shapes((-1, 3, -1, -1), (-1, -1, 4, 2)), 1)
         deep = harness("shapes", plugin, shapes((-1, -1, -1, -1, -1), (-1, 3, -1, 4, 3)), 1)
@@ -88,7 +88,7 @@ def test_inputs_that_do_not_fit_together_are_refused_when_built_and_when_run(
 ) -> None:
     inputs = tuple((GOOD | changed).values())
     out = (*inputs[0][:2], 5, 4)
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         refused(harness("shapes", plugin, shapes(*inputs), 1), message)
         refused(harness("configure", plugin, tensors(*inputs), tensors(out)), message)
@@ -100,7 +100,7 @@ def test_inputs_that_do_not_fit_together_are_refused_when_built_and_when_run(
 
 @each_version()
 def test_a_given_grid_that_does_not_fit_is_refused(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin, cubic = harness.plugin(GIVEN), harness.plugin(GIVEN, interpolation=2)
         for inputs, message in GIVEN_BAD:
             refused(harness("shapes", plugin, shapes(*inputs), 1), message, GIVEN)
@@ -112,7 +112,7 @@ def test_a_given_grid_that_does_not_fit_is_refused(include: Path) -> None:
 
 @each_version()
 def test_homographies_need_the_column_that_divides(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4), homogeneous=1)
         inputs = tuple(GOOD.values())
         refused(
@@ -124,7 +124,7 @@ def test_homographies_need_the_column_that_divides(include: Path) -> None:
 
 @each_version()
 def test_another_number_of_inputs_or_outputs_is_refused(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin, given = harness.plugin(OP_TYPE, output_size=(5, 4)), harness.plugin(GIVEN)
         message = "inputs: expected source, basis, theta, extents and one output, got "
         inputs = tuple(GOOD.values())
@@ -137,7 +137,7 @@ def test_another_number_of_inputs_or_outputs_is_refused(include: Path) -> None:
 
 @each_version()
 def test_the_output_has_the_type_of_the_source_and_all_else_is_float32(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         for source, basis, theta, extents in product((*FLOATS, "u8", "i8", "i32"), *[(*FLOATS, "i32")] * 3):
             answer = harness("types", plugin, ",".join((source, basis, theta, extents)), 1)
@@ -152,7 +152,7 @@ def test_the_output_has_the_type_of_the_source_and_all_else_is_float32(include: 
 
 @each_version()
 def test_source_and_output_are_planar_or_of_half_precision_with_the_channels_last(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugins = {
             4: harness.plugin(OP_TYPE, output_size=(5, 4)),
             5: harness.plugin(OP_TYPE, output_size=(3, 2, 5)),
@@ -175,7 +175,7 @@ def test_source_and_output_are_planar_or_of_half_precision_with_the_channels_las
 
 @each_version()
 def test_the_output_follows_the_source_and_the_rest_is_planar_float32(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin, given = harness.plugin(OP_TYPE, output_size=(5, 4)), harness.plugin(GIVEN)
         source = "f16/hwc8/2,3,7,12"
         for kind, layout in product((*FLOATS, "i8", "i32"), LAYOUTS):
@@ -200,7 +200,7 @@ def test_the_output_follows_the_source_and_the_rest_is_planar_float32(include: P
 def test_lengths_that_are_not_known_yet_fit_while_an_engine_is_built_and_not_when_it_runs(
     include: Path,
 ) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         inputs = ((-1, 3, -1, -1), (20, 5), (-1, 5, 2), (-1, 2))
         out = tensors((-1, 3, 5, 4))
@@ -214,7 +214,7 @@ def test_lengths_that_are_not_known_yet_fit_while_an_engine_is_built_and_not_whe
 @each_version()
 def test_an_engine_of_another_version_is_noticed_by_its_output(include: Path) -> None:
     inputs = tuple(GOOD.values())
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         assert harness("change", plugin, tensors(*inputs), tensors((2, 3, 5, 4)))["code"] == 0
         for wrong in ((2, 3, 4, 5), (2, 4, 5, 4), (2, 3, 20)):
@@ -233,7 +233,7 @@ def test_an_engine_of_another_version_is_noticed_by_its_output(include: Path) ->
 
 @each_version()
 def test_lengths_past_32_bits_and_sources_without_pixels_are_refused(include: Path) -> None:
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin, given = harness.plugin(OP_TYPE, output_size=(5, 4)), harness.plugin(GIVEN)
         wide = ((2, 3, 7, 2**31), *tuple(GOOD.values())[1:])
         refused(
@@ -254,7 +254,7 @@ def test_null_pointers_are_refused_by_name(include: Path, tmp_path: Path) -> Non
     file = tmp_path / "bytes"
     file.write_bytes(bytes(4 * 2 * 3 * 7 * 12))
     described = tensors(*GOOD.values()), tensors((2, 3, 5, 4))
-    with Harness(include) as harness:
+    with Harness.on_host(include) as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         for index, name in enumerate((*GOOD, "output")):
             files = [str(file)] * 5
@@ -266,7 +266,7 @@ def test_null_pointers_are_refused_by_name(include: Path, tmp_path: Path) -> Non
 @each_version()
 def test_where_nothing_is_to_be_sampled_nothing_is_launched(include: Path) -> None:
     none, without = "NULL;NULL;NULL;NULL", "NULL"
-    with Harness(include, STN_NO_KERNEL="1") as harness:
+    with Harness.on_host(include, STN_NO_KERNEL="1") as harness:
         plugin, given = harness.plugin(OP_TYPE, output_size=(5, 4)), harness.plugin(GIVEN)
         for n, c in ((0, 3), (2, 0)):
             inputs = ((n, c, 7, 12), (20, 5), (n, 5, 2), (n, 2))
@@ -283,7 +283,7 @@ def test_where_nothing_is_to_be_sampled_nothing_is_launched(include: Path) -> No
 def test_what_the_launch_says_is_told_with_the_fix(include: Path, tmp_path: Path) -> None:
     file = tmp_path / "bytes"
     file.write_bytes(bytes(4 * 2 * 3 * 7 * 12))
-    with Harness(include, STN_NO_KERNEL="1") as harness:
+    with Harness.on_host(include, STN_NO_KERNEL="1") as harness:
         plugin = harness.plugin(OP_TYPE, output_size=(5, 4))
         described = tensors(*GOOD.values()), tensors((2, 3, 5, 4))
         answer = harness("enqueue", plugin, *described, ";".join([str(file)] * 4), file)
