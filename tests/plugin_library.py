@@ -127,10 +127,8 @@ def listed(value: object) -> str:
 @functools.cache
 def built(include: Path) -> tuple[Path, Path]:
     """Harness and library for one version of the headers, compiled if they are not there yet."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("needs g++")
-    runtime = _built_runtime(compiler)
+    compiler = _compiler()
+    runtime = emulated_runtime(sanitized=True)
     sources = [path for path in sorted(LIBRARY.glob("*.cpp")) if path.name != "autoload.cpp"]
     includes = [f"-I{HARNESS / 'cuda'}", "-isystem", str(include)]
     flags = [*FLAGS, *SANITIZERS, *WARNINGS, "-O0", "-fvisibility=hidden", *includes]
@@ -146,19 +144,28 @@ def built(include: Path) -> tuple[Path, Path]:
 
 
 @functools.cache
-def _built_runtime(compiler: str) -> Path:
-    """Launch and kernels for the host, the same whatever TensorRT is there."""
-    flags = [*FLAGS, *SANITIZERS, "-O1", "-ffp-contract=off", "-DSTN_EMULATION"]
+def emulated_runtime(*, sanitized: bool) -> Path:
+    """Launch and kernels for the host, the same whatever TensorRT is there: no headers of it are needed."""
+    compiler = _compiler()
+    flags = [*FLAGS, "-O1", "-ffp-contract=off", "-DSTN_EMULATION", *(SANITIZERS if sanitized else [])]
     includes = [f"-I{HARNESS / 'cuda'}", f"-I{KERNELS}"]
-    sources = [KERNELS / "launch.cu", KERNELS / "emulation" / "fibers.cpp", HARNESS / "emulated_runtime.cpp"]
+    own = [HARNESS / "emulated_runtime.cpp", HARNESS / "launches.cpp"]
     used = [path for path in KERNELS.rglob("*") if path.suffix in {".cu", ".cuh", ".h", ".cpp"}]
-    folder = BUILT / digest_of([compiler, *flags], [*used, sources[-1], *(HARNESS / "cuda").glob("*")])
+    folder = BUILT / digest_of([compiler, *flags], [*used, *own, *(HARNESS / "cuda").glob("*")])
     library = folder / "libemulated_runtime.so"
     with locked(folder):
         if not library.is_file():
             options = ["-shared", f"-Wl,-soname,{library.name}", *includes, "-x", "c++"]
+            sources = [KERNELS / "launch.cu", KERNELS / "emulation" / "fibers.cpp", *own]
             compile_into(library, [compiler, *flags, *options, *map(str, sources)])
     return library
+
+
+def _compiler() -> str:
+    found = shutil.which("g++")
+    if found is None:
+        pytest.skip("needs g++")
+    return found
 
 
 def compile_into(to: Path, command: list[str]) -> None:
