@@ -3,7 +3,8 @@
     nvcc = write_nvcc(folder)     an executable folder/bin/nvcc
     headers = write_headers(folder, "10.9.0")
 
-A file ``fails`` beside it lets it fail with those words; a file ``waits`` lets it wait until it is removed.
+A file ``fails`` beside it lets it fail with those words, ``no_static`` where the C++ runtime is to be linked;
+a file ``waits`` lets it wait until it is removed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ while (here / "waits").exists():
 if (here / "fails").exists():
     print((here / "fails").read_text())
     sys.exit(2)
+if (here / "no_static").exists() and any("-static-libstdc++" in word for word in words):
+    print("cannot find -lstdc++")
+    sys.exit(1)
 to = Path(words[words.index("-o") + 1])
 if "-c" in words:
     said = dict(re.findall(r'-DSTN_DEPLOY_(\\w+)="([^"]*)"', "\\n".join(words)))

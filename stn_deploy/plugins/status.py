@@ -13,8 +13,8 @@ from stn_deploy.plugins.ahead_of_time.node import ATTRIBUTES
 from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.launch.plan import ELEMENT_BYTES
 from stn_deploy.plugins.library import LibraryInfo, find_library, read_marker
-from stn_deploy.plugins.library.build import sources_digest
 from stn_deploy.plugins.library.loading import NODE
+from stn_deploy.plugins.library.recipe import sources_digest
 
 KERNELS = PTX.parent
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stn_deploy.plugins.library import Recipe, build_library, find_compiler, find_headers
-from stn_deploy.plugins.library.build import AUTOLOAD, LIBRARY, sources_digest
 from stn_deploy.plugins.library.marker import read_marker
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, sources_digest
 from tests.engines.install import FOLDER, folder_of
 from tests.plugin_library import NO_HEADERS, headers, version_of
 

@@ -17,7 +17,7 @@ from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.library import compiler as compilers
 from stn_deploy.plugins.library import find as finding
 from stn_deploy.plugins.library import headers as headings
-from stn_deploy.plugins.library.build import LIBRARY
+from stn_deploy.plugins.library.recipe import LIBRARY
 from tests.fake_cuda import FakeCuda
 from tests.fake_engine_library import FakeTensorRT, install_library, left_in, plugin_file, with_version
 from tests.fake_nvcc import calls_of, write_headers, write_nvcc

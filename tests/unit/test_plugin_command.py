@@ -19,7 +19,7 @@ from stn_deploy.plugins.library import compiler as compilers
 from stn_deploy.plugins.library import find as finding
 from stn_deploy.plugins.library import headers as headings
 from stn_deploy.plugins.library import read_marker
-from stn_deploy.plugins.library.build import AUTOLOAD, LIBRARY
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY
 from tests.fake_engine_library import FakeTensorRT, install_library, plugin_file
 from tests.fake_nvcc import calls_of, write_headers, write_nvcc
 

@@ -31,7 +31,7 @@ from stn_deploy.plugins.library import (
 from stn_deploy.plugins.library import compiler as compilers
 from stn_deploy.plugins.library import find as finding
 from stn_deploy.plugins.library import headers as headings
-from stn_deploy.plugins.library.build import AUTOLOAD, LIBRARY, sources, sources_digest
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, sources, sources_digest
 from tests.fake_nvcc import calls_of, write_headers, write_nvcc
 
 VERSION = "10.9.0.34"
@@ -234,6 +234,17 @@ def test_a_build_makes_both_libraries_for_the_architectures_and_says_how_far_it_
     kernels = [call for call in calls_of(tmp_path / "cuda" / "bin" / "nvcc") if "launch.cu" in call]
     assert len(kernels) == 1
     assert "-gencode arch=compute_86,code=sm_86 -gencode arch=compute_86,code=compute_86" in kernels[0]
+
+
+def test_where_the_static_cpp_runtime_is_missing_that_of_the_system_is_taken(
+    able: dict[str, str], tmp_path: Path
+) -> None:
+    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
+    build_library(recipe_of(able), tmp_path / "static")
+    assert all("-static-libstdc++" in call for call in calls_of(nvcc) if "-shared" in call)
+    nvcc.with_name("no_static").write_text("")
+    read_marker(build_library(recipe_of(able), tmp_path / "shared"))
+    assert sum("-static-libstdc++" not in call for call in calls_of(nvcc) if "-shared" in call) == 2
 
 
 def test_a_build_that_fails_tells_the_compilers_last_words_and_leaves_nothing(

@@ -9,7 +9,7 @@ import onnx
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export.engine.settings import BuildSettings, profile_for
-from stn_deploy.plugins.library.build import AUTOLOAD
+from stn_deploy.plugins.library.recipe import AUTOLOAD
 
 PROVIDER = "TensorrtExecutionProvider"
 

@@ -1,9 +1,8 @@
-"""Compile the plugin library: the two files that CMakeLists.txt makes, too, by nvcc and no other tool."""
+"""Run the commands of a recipe: all at once, with a word on how far they are, and whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
@@ -11,63 +10,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from stn_deploy.errors import EngineError, OutputError
-from stn_deploy.plugins.library.compiler import Compiler
-from stn_deploy.plugins.library.headers import Headers
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, Recipe, compiling, linking
 
-LIBRARY = "libstn_deploy_plugin.so"
-"""What TensorRT loads."""
-AUTOLOAD = "libstn_deploy_plugin_autoload.so"
-"""For programs that only dlopen() their plugins; it has TensorRT load the other one, which lies beside it."""
-EXPORTED = "getCreators; setLoggerFinder;"
-_HERE = Path(__file__).resolve().parent
-_KERNELS = _HERE.parent / "kernels"
 _STEP = 0.05
+"""Seconds between two looks at the compilers."""
 
 Progress = Callable[[int, int, str], None]
 """Told how many steps of how many are done, and what is under way."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """All that decides what is in the library.
-
-    headers, compiler: what it is made with. architectures: as `Compiler.chosen` gives them.
-    """
-
-    headers: Headers
-    compiler: Compiler
-    architectures: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """Name of a folder for it: what a person wants to know, and a digest of all."""
-        minor = ".".join(self.headers.version.split(".")[:2])
-        whole = "\n".join(
-            (sources_digest(), self.headers.version, self.compiler.version, *self.architectures)
-        )
-        return (
-            f"tensorrt-{minor}-cuda-{self.compiler.version}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
-        )
-
-
-def sources() -> list[Path]:
-    """All files that go into the library: what is compiled, and what that includes."""
-    own = [path for pattern in ("*.cpp", "*.h") for path in _HERE.glob(pattern)]
-    kernels = [path for pattern in ("*.cu", "*.cuh", "*.h") for path in _KERNELS.glob(pattern)]
-    return sorted(own) + sorted(kernels)
-
-
-def sources_digest() -> str:
-    """SHA-256 of the sources, by their names and bytes."""
-    digest = hashlib.sha256()
-    for path in sources():
-        digest.update(f"{path.parent.name}/{path.name}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def build_library(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
@@ -83,11 +35,14 @@ def build_library(recipe: Recipe, folder: Path, progress: Progress | None = None
         OutputError: the folder cannot be written.
     """
     with _staged(folder) as stage:
-        objects, links = _commands(recipe, stage)
-        count = len(objects) + len(links)
+        objects = compiling(recipe, stage)
+        count = len(objects) + len((LIBRARY, AUTOLOAD))
         tell = progress or (lambda done, steps, what: None)
         _run(objects, count, 0, tell)
-        _run(links, count, len(objects), tell)
+        try:
+            _run(linking(recipe, stage, static=True), count, len(objects), tell)
+        except EngineError:
+            _run(linking(recipe, stage, static=False), count, len(objects), tell)
         for path in stage.iterdir():
             if path.name not in (LIBRARY, AUTOLOAD):
                 path.unlink()
@@ -129,45 +84,6 @@ def _staged(folder: Path) -> Iterator[Path]:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _commands(recipe: Recipe, stage: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """What compiles each source, and what links each library, by what the user is told of it."""
-    nvcc = str(recipe.compiler.nvcc)
-    codes = []
-    for architecture in recipe.architectures:
-        number, _, kind = architecture.partition("-")
-        target = f"compute_{number}" if kind == "virtual" else f"sm_{number}"
-        codes += ["-gencode", f"arch=compute_{number},code={target}"]
-    common = [nvcc, "-std=c++17", "-O3", "-DNDEBUG", "--compiler-options=-fPIC,-fvisibility=hidden"]
-    common += ["-isystem", str(recipe.headers.include)]
-    said = {"ARCHITECTURES": ",".join(recipe.architectures), "SOURCES": sources_digest()}
-    marker = [f'-DSTN_DEPLOY_{name}="{text}"' for name, text in said.items()]
-    compiled = {}
-    for source in [*sorted(_HERE.glob("*.cpp")), _KERNELS / "launch.cu"]:
-        extra = ["--threads", "0", *codes] if source.suffix == ".cu" else []
-        extra += marker if source.name == "library.cpp" else []
-        compiled[source.name] = [*common, *extra, "-c", str(source), "-o", str(stage / f"{source.stem}.o")]
-    # The kernels take longest, so they begin first.
-    objects = dict(sorted(compiled.items(), key=lambda item: not item[0].endswith(".cu")))
-
-    links = {}
-    folders = [f"-L{folder}" for folder in recipe.compiler.library_folders()]
-    for name, exported in ((LIBRARY, f"global: {EXPORTED}"), (AUTOLOAD, "")):
-        script = stage / f"{name}.map"
-        script.write_text(f"{{ {exported} local: *; }};\n")
-        parts = ["autoload.o"] if name == AUTOLOAD else [f"{Path(item).stem}.o" for item in objects]
-        parts = [str(stage / part) for part in parts if (part == "autoload.o") == (name == AUTOLOAD)]
-        options = [
-            "-shared",
-            "-cudart",
-            "static",
-            *folders,
-            f"-Xlinker=--version-script={script},--no-undefined",
-        ]
-        options += ["-Xcompiler=-static-libstdc++,-static-libgcc", *codes]
-        links[name] = [nvcc, *options, *parts, "-o", str(stage / name), "-ldl"]
-    return objects, links
 
 
 def _run(commands: dict[str, list[str]], count: int, done: int, tell: Progress) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stn_deploy.errors import EngineError, OutputError
-from stn_deploy.plugins.library.build import LIBRARY, Progress, Recipe, build_library, sources_digest
+from stn_deploy.plugins.library.build import Progress, build_library
 from stn_deploy.plugins.library.marker import LibraryInfo, read_marker
+from stn_deploy.plugins.library.recipe import LIBRARY, Recipe, sources_digest
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:

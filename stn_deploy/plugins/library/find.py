@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stn_deploy.errors import EngineError
-from stn_deploy.plugins.library.build import LIBRARY, Progress, Recipe
+from stn_deploy.plugins.library.build import Progress
 from stn_deploy.plugins.library.cache import cache_folder, cached_build, cached_libraries
 from stn_deploy.plugins.library.compiler import find_compiler
 from stn_deploy.plugins.library.headers import find_headers
 from stn_deploy.plugins.library.marker import LibraryInfo, expect_for, read_marker
+from stn_deploy.plugins.library.recipe import LIBRARY, Recipe
 
 VARIABLE = "STN_DEPLOY_PLUGIN_LIBRARY"
 """Names a library for all that look for one."""
