@@ -27,7 +27,7 @@ TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format train bench picture wheel clean environment engines
+.PHONY: help quickstart test check format train bench gpu picture wheel clean environment engines
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,9 +57,15 @@ format: $(TEST_STAMP)  ## format the code and mend what the linter can mend
 train: $(TEST_STAMP)  ## train the default rectifier into runs/default; DATA=set.zip adds real words with quads
 	@$(BIN)/stn-deploy train -o runs/default $(addprefix --data ,$(DATA))
 
+# A script that ends with 77 has said why it cannot measure here.
 bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
 	@$(PIP) install $(PIP_FLAGS) -c constraints.txt -e '.[bench]'
-	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; \
+	  $(BIN)/python "$$script" || [ $$? -eq 77 ]; done
+
+gpu: $(TEST_STAMP)  ## tests of the kernels on a GPU, then their figures; needs torch for CUDA, and CuPy for some
+	@$(BIN)/python -m pytest tests/gpu $(PYTEST_ARGS)
+	@$(BIN)/python benchmarks/plugins.py
 
 picture: $(TEST_STAMP)  ## redraw the pictures of the README and of docs/
 	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg flag.jpg perspective.jpg tilted.jpg straight_1.jpg) \

@@ -8,19 +8,23 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = (
     *("numpy", "opencv-python", "onnxruntime", "torch", "kornia"),
     *("tesserocr", "rapidocr", "rapidocr-onnxruntime"),
+    *("triton", "cupy-cuda12x", "cupy-cuda13x"),
 )
+CANNOT = 77
+"""Exit status of a script that cannot measure on this machine; make bench goes on with the next."""
 
 
 def arguments(
@@ -52,6 +56,12 @@ def dataset(options: argparse.Namespace, name: str) -> Path:
     if not path.exists():
         raise SystemExit(f"{name} is not in {options.data}; name its folder with --data")
     return path
+
+
+def skip(reason: str) -> NoReturn:
+    """Stop: nothing is measured, and nothing kept."""
+    print(f"not measured: {reason}", file=sys.stderr)
+    raise SystemExit(CANNOT)
 
 
 def seconds(work: Callable[[], Any], *, repeats: int, warm_up: int = 2) -> list[float]:
@@ -86,7 +96,8 @@ def keep(name: str, result: dict[str, Any], *, trial: bool = False) -> None:
 
 
 def _context() -> dict[str, Any]:
-    commit = _git("rev-parse", "--short", "HEAD")
+    # A copy on a machine of its own has no history; who takes it there can say which commit it is.
+    commit = _git("rev-parse", "--short", "HEAD") or os.environ.get("COMMIT", "unknown")
     # What the benchmarks write themselves does not make the code another one.
     if _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"):
         commit += "-dirty"
@@ -106,7 +117,10 @@ def _context() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return ""
     return done.stdout.strip()
 
 

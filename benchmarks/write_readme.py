@@ -28,6 +28,8 @@ def sections() -> dict[str, str]:
         "docs/guide.md": [precision()],
         "docs/spatial_transformer.md": [transformer()],
     }
+    if (RESULTS / "plugins.json").exists():  # measured where a GPU is, which is not here
+        pages["stn_deploy/plugins/README.md"] = [plugins()]
     return {name: "\n".join([BEGIN, "\n\n".join(parts), END]) for name, parts in pages.items()}
 
 
@@ -247,6 +249,55 @@ def transformer() -> str:
             "[benchmarks/transformer.py](../benchmarks/transformer.py).",
         ]
     )
+
+
+def plugins() -> str:
+    """The fused kernel on a GPU."""
+    record = load("plugins")
+    result = record["result"]
+    rivals = list(
+        dict.fromkeys(name for row in result["settings"].values() for name in row["times_as_fast_as"])
+    )
+    lines = [
+        "Microseconds on the device (median), what share of the bandwidth of a copy that is on the bytes "
+        "that must move (U read once, V written once), how much more than an empty launch, and how many "
+        "times as long others take in the same run:",
+        "",
+        f"| N x U -> V | us | of a copy | above a launch, us | {' | '.join(rivals)} |",
+        "|---" * (4 + len(rivals)) + "|",
+    ]
+    for name, row in result["settings"].items():
+        ours, share = row["us"]["stn-deploy"]["median"], row["share_of_copy_bandwidth"]["median"]
+        times = (
+            f"{row['times_as_fast_as'][rival]['median']:.1f}" if rival in row["times_as_fast_as"] else ""
+            for rival in rivals
+        )
+        lines.append(
+            f"| {name} | {ours:.1f} | {share:.0%} "
+            f"| {row['us_above_an_empty_launch']['median']:.1f} | {' | '.join(times)} |"
+        )
+    training, calls = result["training"], result["host_us_of_a_call"]
+    faster = ", ".join(
+        f"{ratio['median']:.1f} times as fast as {name}"
+        for name, ratio in training["times_as_fast_as"].items()
+    )
+    spent = ", ".join(f"{name} {value['median']:.0f}" for name, value in calls.items())
+    missed = [goal for goal in result["goals"] if not goal["reached"]]
+    lines += [
+        "",
+        f"Forward and backward, {training['setting']}: {training['us']['stn-deploy']['median']:.0f} us, "
+        f"{faster}. Microseconds of the host for a call of one image: {spent}.",
+    ]
+    if missed:
+        shown = "; ".join(f"{goal['goal']} (found {goal['found']:.2f})" for goal in missed)
+        lines += ["", f"Not reached: {shown}."]
+    gpu = result["gpu"]
+    lines += [
+        "",
+        f"Measured on {gpu['name']}, driver {gpu['driver']}, torch {record['versions']['torch']}, by "
+        "[benchmarks/plugins.py](../../benchmarks/plugins.py).",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
