@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, sources_digest
 from tests.engines.install import FOLDER, folder_of
 from tests.plugin_library import NO_HEADERS, headers, version_of
 
+ROOT = Path(__file__).resolve().parents[2]
 LEAN = {10: "10.15", 11: "11.4"}
 """The lean runtime of each major version."""
 
@@ -26,6 +28,32 @@ registry = trt.get_plugin_registry()
 handle = registry.load_library(sys.argv[1])
 names = [each.name for each in registry.all_creators if each.plugin_namespace == "stn_deploy"]
 print(json.dumps({"loaded": handle is not None, "creators": sorted(names)}))
+"""
+
+_CHANGE = """
+import json, sys
+from pathlib import Path
+from tests.engines.walk_ahead import stand_in, trt
+from stn_deploy.errors import EngineError
+from stn_deploy.plugins import ahead_of_time, library
+from stn_deploy.plugins.library.loading import is_registered, load_library
+stand_in()
+registry = trt.get_plugin_registry()
+info = library.read_marker(Path(sys.argv[1]))
+states = []
+def note(what):
+    states.append([what, is_registered(registry)])
+ahead_of_time.register(trt); note("offered")
+ahead_of_time.withdraw(trt); note("withdrawn")
+ahead_of_time.register(trt); note("offered again")
+ahead_of_time.withdraw(trt)
+load_library(trt, info); note("loaded")
+load_library(trt, info); note("loaded again")
+try:
+    ahead_of_time.register(trt)
+except EngineError as error:
+    note(str(error))
+print(json.dumps(states))
 """
 
 pytestmark = pytest.mark.tensorrt
@@ -74,20 +102,40 @@ def test_it_says_what_it_was_built_with(library: Path) -> None:
     assert library.name == LIBRARY
 
 
+def in_lean(version: str, code: str, library: Path) -> Any:
+    """What a script prints about a library, run with a lean runtime."""
+    folder = folder_of(f"tensorrt-lean-{version}")
+    if folder is None:
+        pytest.skip(f"needs {FOLDER}/tensorrt-lean-{version}: make engines installs it where it has a wheel")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(library)],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def test_the_runtime_of_its_major_version_loads_it_and_the_other_one_does_not(library: Path) -> None:
     own = read_marker(library).major
     for major, version in LEAN.items():
-        folder = folder_of(f"tensorrt-lean-{version}")
-        if folder is None:
-            pytest.skip(
-                f"needs {FOLDER}/tensorrt-lean-{version}: make engines installs it where it has a wheel"
-            )
-        done = subprocess.run(
-            [sys.executable, "-c", _LOAD, str(library)],
-            env={**os.environ, "PYTHONPATH": str(folder)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
         creators = ["GivenGridSample", "ThetaGridSample"] if major == own else []
-        assert json.loads(done.stdout) == {"loaded": major == own, "creators": creators}
+        assert in_lean(version, _LOAD, library) == {"loaded": major == own, "creators": creators}
+
+
+def test_one_process_may_take_the_library_after_the_way_without_it_but_not_before(library: Path) -> None:
+    """The registry keeps one plugin of a name, and cannot forget one of a library."""
+    states = in_lean(LEAN[read_marker(library).major], _CHANGE, library)
+    expected = {
+        "offered": True,
+        "withdrawn": False,
+        "offered again": True,
+        "loaded": True,
+        "loaded again": True,
+    }
+    assert states[:-1] == [list(item) for item in expected.items()]
+    assert states[-1][0].startswith(
+        "plugin: a library has brought ThetaGridSample and GivenGridSample into this"
+    )

@@ -25,6 +25,8 @@ STAYS_UNLOADED = {
     # Arrays are CuPy's only where a new one is needed.
     "stn_deploy.plugins.arrays": (*TRAINING_LIBRARIES, "cupy", "ml_dtypes"),
     "stn_deploy.plugins.launch": (*TRAINING_LIBRARIES, "cupy"),
+    "stn_deploy.plugins.library": (*TRAINING_LIBRARIES, "cupy", "numpy"),
+    "stn_deploy.plugins.ahead_of_time": (*TRAINING_LIBRARIES, "cupy"),
     "stn_deploy.runtime": (*TRAINING_LIBRARIES, "onnxruntime", "PIL", "scipy"),
     "stn_deploy.runtime.ocr": ("onnxruntime", "tesserocr", "pytesseract", "rapidocr", "rapidocr_onnxruntime"),
     # Engines are built on devices that hold no torch.
