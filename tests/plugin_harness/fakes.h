@@ -75,7 +75,8 @@ private:
         nvinfer1::IDimensionExpr const* constant(int64_t value) override {
             return owner_.add(std::to_string(value), value);
         }
-        nvinfer1::IDimensionExpr const* operation(nvinfer1::DimensionOperation, nvinfer1::IDimensionExpr const&,
+        nvinfer1::IDimensionExpr const* operation(nvinfer1::DimensionOperation,
+                                                  nvinfer1::IDimensionExpr const&,
                                                   nvinfer1::IDimensionExpr const&) override {
             return nullptr;
         }

@@ -1,12 +1,12 @@
-// Drives the plugin library as TensorRT would, with no TensorRT: one command a line, one answer in JSON a line.
+// Drives the plugin library as TensorRT would, with no TensorRT: a command a line, an answer in JSON a line.
 //
 //   harness LIBRARY < COMMANDS
 //
-// creators | create NAME FIELD... | fields ID | again ID | clone ID | attach ID | destroy ID | core ID | timing ID
-// types ID TYPES OUTPUTS | shapes ID SHAPES OUTPUTS | supports ID POSITION TENSORS | configure ID TENSORS OUTPUTS
-// change ID INPUTS OUTPUTS | enqueue ID INPUTS OUTPUTS FILES TO
+// creators | create NAME FIELD... | fields ID | again ID | clone ID | attach ID | destroy ID | core ID
+// timing ID | types ID TYPES OUTPUTS | shapes ID SHAPES OUTPUTS | supports ID POSITION TENSORS
+// configure ID INPUTS OUTPUTS | change ID INPUTS OUTPUTS | enqueue ID INPUTS OUTPUTS FILES TO
 //
-// Each answer has what was reported to the recorder since the last one. Leaks are left to the sanitizer to find.
+// Each answer has what was reported to the recorder since the last one. Leaks are the sanitizer's to find.
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -29,6 +29,11 @@ namespace {
 
 using namespace nvinfer1;
 using Words = std::vector<std::string>;
+
+template <typename Items>
+int32_t count(Items const& items) {
+    return static_cast<int32_t>(items.size());
+}
 
 class Harness {
 public:
@@ -75,17 +80,19 @@ private:
     }
 
     std::string creators(Words const&) {
-        return "\"creators\": " + listed(creators_, [](auto const& item) {
+        auto const shown = [](auto const& item) {
             IPluginCreatorV3One& creator = *item.second;
             PluginFieldCollection const& names = *creator.getFieldNames();
             Words fields;
-            for (int32_t index = 0; index < names.nbFields; ++index) fields.push_back(names.fields[index].name);
-            Words const all{creator.getPluginName(), creator.getPluginVersion(), creator.getPluginNamespace()};
+            for (int32_t each = 0; each < names.nbFields; ++each) fields.push_back(names.fields[each].name);
+            Words const all{creator.getPluginName(), creator.getPluginVersion(),
+                            creator.getPluginNamespace()};
             return "[" + listed(all, quoted) + ", " + listed(fields, quoted) + "]";
-        });
+        };
+        return "\"creators\": " + listed(creators_, shown);
     }
 
-    // Fields as interpolation=INT32:1; NULL in place of a list is a null pointer; nothing but NULL, no collection.
+    // Fields as interpolation=INT32:1; NULL in place of a list is a null pointer; NULL alone, no collection.
     std::string create(Words const& words) {
         std::vector<std::vector<char>> data;
         std::vector<PluginField> fields;
@@ -95,13 +102,14 @@ private:
         for (size_t index = 0; index < given.size() && given[index] != "NULL"; ++index) {
             Words const parts = split(split(given[index], '=').at(1), ':');
             Field const type = named(kFields, parts.at(0));
-            std::vector<int64_t> const values =
-                parts.at(1) == "NULL" ? std::vector<int64_t>{0} : numbers(parts.at(1) == "-" ? "" : parts.at(1));
+            std::vector<int64_t> const values = parts.at(1) == "NULL"
+                                                    ? std::vector<int64_t>{0}
+                                                    : numbers(parts.at(1) == "-" ? "" : parts.at(1));
             data.push_back(bytes_of(type, values));
             char const* const at = parts.at(1) == "NULL" ? nullptr : data.back().data();
-            fields.emplace_back(names[index].c_str(), at, type, static_cast<int32_t>(values.size()));
+            fields.emplace_back(names[index].c_str(), at, type, count(values));
         }
-        PluginFieldCollection const collection{static_cast<int32_t>(fields.size()), fields.data()};
+        PluginFieldCollection const collection{count(fields), fields.data()};
         bool const none = given.size() == 1 && given[0] == "NULL";
         IPluginCreatorV3One& creator = *creators_.at(words.at(1));
         return keep(creator.createPlugin("node", none ? nullptr : &collection, TensorRTPhase::kBUILD));
@@ -113,24 +121,26 @@ private:
             auto const narrow = static_cast<int32_t>(values[index]);
             bool const wide = type == Field::kINT64;
             size_t const size = wide ? sizeof(int64_t) : sizeof(int32_t);
-            std::memcpy(bytes.data() + index * size, wide ? static_cast<void const*>(&values[index]) : &narrow, size);
+            std::memcpy(bytes.data() + index * size,
+                        wide ? static_cast<void const*>(&values[index]) : &narrow, size);
         }
         return bytes;
     }
 
     std::string fields(Words const& words) {
-        PluginFieldCollection const& all = *runtime(words).getFieldsToSerialize();
-        std::vector<PluginField> const found(all.fields, all.fields + all.nbFields);
-        return "\"fields\": " + listed(found, [](PluginField const& field) {
+        auto const shown = [](PluginField const& field) {
             auto const* const data = static_cast<int32_t const*>(field.data);
             std::vector<int32_t> const values(data, data + field.length);
             auto const number = [](int32_t value) { return std::to_string(value); };
-            return "[" + quoted(field.name) + ", " + std::to_string(field.type == Field::kINT32) + ", " +
-                   listed(values, number) + "]";
-        });
+            std::string const narrow = std::to_string(field.type == Field::kINT32);
+            return "[" + quoted(field.name) + ", " + narrow + ", " + listed(values, number) + "]";
+        };
+        PluginFieldCollection const& all = *runtime(words).getFieldsToSerialize();
+        return "\"fields\": " +
+               listed(std::vector<PluginField>(all.fields, all.fields + all.nbFields), shown);
     }
 
-    // As out of an engine: fields that are copied out of one plugin make another, at an address that is not aligned.
+    // As out of an engine: the fields of one plugin make another one, at addresses that are not aligned.
     std::string again(Words const& words) {
         PluginFieldCollection const& all = *runtime(words).getFieldsToSerialize();
         std::vector<std::vector<char>> data;
@@ -144,7 +154,8 @@ private:
         }
         PluginFieldCollection const collection{all.nbFields, fields.data()};
         auto& core = capability<IPluginV3OneCore>(words, PluginCapabilityType::kCORE);
-        return keep(creators_.at(core.getPluginName())->createPlugin("node", &collection, TensorRTPhase::kRUNTIME));
+        return keep(
+            creators_.at(core.getPluginName())->createPlugin("node", &collection, TensorRTPhase::kRUNTIME));
     }
 
     std::string clone(Words const& words) { return keep(plugin(words).clone()); }
@@ -157,7 +168,8 @@ private:
     std::string core(Words const& words) {
         auto& core = capability<IPluginV3OneCore>(words, PluginCapabilityType::kCORE);
         Words const all{core.getPluginName(), core.getPluginVersion(), core.getPluginNamespace()};
-        return "\"core\": " + listed(all, quoted) + ", \"outputs\": " + std::to_string(build(words).getNbOutputs());
+        return "\"core\": " + listed(all, quoted) +
+               ", \"outputs\": " + std::to_string(build(words).getNbOutputs());
     }
 
     std::string timing(Words const& words) {
@@ -168,14 +180,14 @@ private:
     std::string types(Words const& words) {
         std::vector<Type> inputs, outputs(std::stoul(words.at(3)), Type::kUINT8);
         for (std::string const& word : split(words.at(2), ',')) inputs.push_back(named(kTypes, word));
-        int32_t const code = build(words).getOutputDataTypes(outputs.data(), static_cast<int32_t>(outputs.size()),
-                                                             inputs.data(), static_cast<int32_t>(inputs.size()));
-        return "\"code\": " + std::to_string(code) + ", \"types\": " + listed(outputs, [](Type type) {
-            for (auto const& [name, value] : kTypes) {
-                if (value == type) return quoted(name);
-            }
-            return std::string("null");
-        });
+        int32_t const code =
+            build(words).getOutputDataTypes(outputs.data(), count(outputs), inputs.data(), count(inputs));
+        auto const shown = [](Type type) {
+            std::string name;
+            for (auto const& each : kTypes) name = each.second == type ? each.first : name;
+            return quoted(name);
+        };
+        return "\"code\": " + std::to_string(code) + ", \"types\": " + listed(outputs, shown);
     }
 
     std::string shapes(Words const& words) {
@@ -189,9 +201,8 @@ private:
             }
             inputs.push_back(shape);
         }
-        int32_t const code =
-            build(words).getOutputShapes(inputs.data(), static_cast<int32_t>(inputs.size()), nullptr, 0, outputs.data(),
-                                         static_cast<int32_t>(outputs.size()), lengths);
+        int32_t const code = build(words).getOutputShapes(inputs.data(), count(inputs), nullptr, 0,
+                                                          outputs.data(), count(outputs), lengths);
         Words names;
         for (int32_t axis = 0; axis < outputs.at(0).nbDims; ++axis) {
             names.push_back(static_cast<Length const*>(outputs[0].d[axis])->name());
@@ -209,21 +220,21 @@ private:
 
     std::string supports(Words const& words) {
         std::vector<DynamicPluginTensorDesc> const all = dynamic(words.at(3));
-        bool const taken = build(words).supportsFormatCombination(std::stoi(words.at(2)), all.data(),
-                                                                  static_cast<int32_t>(all.size()) - 1, 1);
+        bool const taken =
+            build(words).supportsFormatCombination(std::stoi(words.at(2)), all.data(), count(all) - 1, 1);
         return std::string("\"supported\": ") + (taken ? "true" : "false");
     }
 
     std::string configure(Words const& words) {
         std::vector<DynamicPluginTensorDesc> const in = dynamic(words.at(2)), out = dynamic(words.at(3));
-        return "\"code\": " + std::to_string(build(words).configurePlugin(in.data(), static_cast<int32_t>(in.size()),
-                                                                         out.data(), static_cast<int32_t>(out.size())));
+        return "\"code\": " +
+               std::to_string(build(words).configurePlugin(in.data(), count(in), out.data(), count(out)));
     }
 
     std::string change(Words const& words) {
         std::vector<PluginTensorDesc> const in = tensors(words.at(2)), out = tensors(words.at(3));
-        return "\"code\": " + std::to_string(runtime(words).onShapeChange(in.data(), static_cast<int32_t>(in.size()),
-                                                                          out.data(), static_cast<int32_t>(out.size())));
+        return "\"code\": " +
+               std::to_string(runtime(words).onShapeChange(in.data(), count(in), out.data(), count(out)));
     }
 
     // The output lies in TO, which has its size already; NULL in place of a file is a null pointer.
@@ -241,7 +252,8 @@ private:
         for (std::string const& path : split(words.at(4), ';')) inputs.push_back(read(path).first);
         auto const [output, size] = read(words.at(5));
         void* outputs[] = {output};
-        int32_t const code = runtime(words).enqueue(in.data(), out.data(), inputs.data(), outputs, nullptr, nullptr);
+        int32_t const code =
+            runtime(words).enqueue(in.data(), out.data(), inputs.data(), outputs, nullptr, nullptr);
         finish();
         if (output != nullptr) {
             std::ofstream file(words.at(5), std::ios::binary);
@@ -258,11 +270,11 @@ private:
 };
 
 std::map<std::string, std::function<std::string(Harness&, Words const&)>> const Harness::kCommands{
-    {"creators", &Harness::creators}, {"create", &Harness::create},       {"fields", &Harness::fields},
-    {"again", &Harness::again},       {"clone", &Harness::clone},         {"attach", &Harness::attach},
-    {"destroy", &Harness::destroy},   {"core", &Harness::core},           {"timing", &Harness::timing},
-    {"types", &Harness::types},       {"shapes", &Harness::shapes},       {"supports", &Harness::supports},
-    {"configure", &Harness::configure}, {"change", &Harness::change},     {"enqueue", &Harness::enqueue}};
+    {"creators", &Harness::creators},   {"create", &Harness::create}, {"fields", &Harness::fields},
+    {"again", &Harness::again},         {"clone", &Harness::clone},   {"attach", &Harness::attach},
+    {"destroy", &Harness::destroy},     {"core", &Harness::core},     {"timing", &Harness::timing},
+    {"types", &Harness::types},         {"shapes", &Harness::shapes}, {"supports", &Harness::supports},
+    {"configure", &Harness::configure}, {"change", &Harness::change}, {"enqueue", &Harness::enqueue}};
 
 }  // namespace
 }  // namespace harness

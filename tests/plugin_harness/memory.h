@@ -1,5 +1,5 @@
-// Memory that the kernels and we can reach, each tensor in a block of exactly its size: on the host, where the
-// sanitizer sees a byte too far; or, with STN_ON_GPU, memory that host and GPU share.
+// Memory that the kernels and we can reach, each tensor in a block of exactly its size: on the host, where
+// the sanitizer sees a byte too far; or, with STN_ON_GPU, memory that host and GPU share.
 #pragma once
 
 #include <cuda_runtime_api.h>

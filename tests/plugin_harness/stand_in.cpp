@@ -1,5 +1,5 @@
-// A plugin library that hands on what another one has, which STN_PLUGIN names. The other one does not see who asks,
-// and cannot refuse it: so much of TensorRT-RTX is TensorRT that it creates the plugin, and only then stops.
+// A plugin library that hands on what another one has, which STN_PLUGIN names. The other one does not see who
+// asks, and cannot refuse: so TensorRT-RTX, which has the parser of TensorRT, comes to create the plugin.
 
 #include <dlfcn.h>
 

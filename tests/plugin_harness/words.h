@@ -3,7 +3,6 @@
 
 #include <NvInferRuntime.h>
 
-#include <array>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -25,26 +24,37 @@ inline std::vector<int64_t> numbers(std::string const& all) {
     return found;
 }
 
-template <typename Value, size_t size>
-Value named(std::array<std::pair<char const*, Value>, size> const& names, std::string const& word) {
+template <typename Value>
+using Names = std::vector<std::pair<char const*, Value>>;
+
+using Type = nvinfer1::DataType;
+inline Names<Type> const kTypes{
+    {"f32", Type::kFLOAT}, {"f16", Type::kHALF},  {"bf16", Type::kBF16}, {"i8", Type::kINT8},
+    {"i32", Type::kINT32}, {"i64", Type::kINT64}, {"u8", Type::kUINT8},
+};
+
+using Format = nvinfer1::TensorFormat;
+inline Names<Format> const kFormats{
+    {"linear", Format::kLINEAR}, {"hwc8", Format::kHWC8},   {"dhwc8", Format::kDHWC8},
+    {"hwc", Format::kHWC},       {"dhwc", Format::kDHWC},   {"hwc16", Format::kHWC16},
+    {"chw2", Format::kCHW2},     {"chw32", Format::kCHW32},
+};
+
+using Field = nvinfer1::PluginFieldType;
+inline Names<Field> const kFields{
+    {"INT32", Field::kINT32},
+    {"INT64", Field::kINT64},
+    {"FLOAT32", Field::kFLOAT32},
+    {"CHAR", Field::kCHAR},
+};
+
+template <typename Value>
+Value named(Names<Value> const& names, std::string const& word) {
     for (auto const& [name, value] : names) {
         if (word == name) return value;
     }
     throw std::invalid_argument("unknown word: " + word);
 }
-
-using Type = nvinfer1::DataType;
-constexpr std::array<std::pair<char const*, Type>, 7> kTypes{{{"f32", Type::kFLOAT}, {"f16", Type::kHALF},
-    {"bf16", Type::kBF16}, {"i8", Type::kINT8}, {"i32", Type::kINT32}, {"i64", Type::kINT64}, {"u8", Type::kUINT8}}};
-
-using Format = nvinfer1::TensorFormat;
-constexpr std::array<std::pair<char const*, Format>, 8> kFormats{{{"linear", Format::kLINEAR},
-    {"hwc8", Format::kHWC8}, {"dhwc8", Format::kDHWC8}, {"hwc", Format::kHWC}, {"dhwc", Format::kDHWC},
-    {"hwc16", Format::kHWC16}, {"chw2", Format::kCHW2}, {"chw32", Format::kCHW32}}};
-
-using Field = nvinfer1::PluginFieldType;
-constexpr std::array<std::pair<char const*, Field>, 4> kFields{{{"INT32", Field::kINT32}, {"INT64", Field::kINT64},
-    {"FLOAT32", Field::kFLOAT32}, {"CHAR", Field::kCHAR}}};
 
 inline nvinfer1::Dims dims(std::string const& word) {
     nvinfer1::Dims shape{};

@@ -1,8 +1,8 @@
-// For programs that only dlopen() their plugins, as Triton, DeepStream, ONNX Runtime, Polygraphy and ctypes do.
+// For programs that only dlopen() their plugins: Triton, DeepStream, ONNX Runtime, Polygraphy, ctypes.
 //
-// Such a library must register itself while it is loaded; one that TensorRT loads must not, or TensorRT finds its
-// creators there already and refuses it. So there are two: this one, when loaded, has the TensorRT of the process
-// load the other one, which lies beside it.
+// Such a library must register itself while it is loaded; one that TensorRT loads must not, or TensorRT finds
+// its creators there already and refuses it. So there are two: this one, when loaded, has the TensorRT of the
+// process load the other one, which lies beside it.
 
 #include <NvInferRuntime.h>
 #include <dlfcn.h>
@@ -19,6 +19,9 @@
 namespace {
 
 constexpr char const* kPlugin = "libstn_deploy_plugin.so";
+constexpr char const* kNone =
+    "stn_deploy: autoload: expected TensorRT " MAJOR " in this process, found none; load it first, or build "
+    "the plugin for the version that is there\n";
 constexpr char const* kRuntimes[] = {"libnvinfer.so." MAJOR, "libnvinfer_lean.so." MAJOR,
                                      "libnvinfer_dispatch.so." MAJOR};
 
@@ -27,7 +30,8 @@ nvinfer1::IPluginRegistry* registry() {
     for (char const* const name : kRuntimes) {
         void* const library = dlopen(name, RTLD_NOLOAD | RTLD_LAZY);
         if (library == nullptr) continue;
-        auto const found = reinterpret_cast<nvinfer1::IPluginRegistry* (*)()>(dlsym(library, "getPluginRegistry"));
+        auto const found =
+            reinterpret_cast<nvinfer1::IPluginRegistry* (*)()>(dlsym(library, "getPluginRegistry"));
         dlclose(library);  // it stays: others have loaded it
         if (found != nullptr) return found();
     }
@@ -52,10 +56,7 @@ __attribute__((constructor)) void load() noexcept {
     try {
         nvinfer1::IPluginRegistry* const there = registry();
         if (there == nullptr) {
-            if (!preloaded()) {
-                std::fputs("stn_deploy: autoload: expected TensorRT " MAJOR " in this process, found none; load it "
-                           "first, or build the plugin for the version that is there\n", stderr);
-            }
+            if (!preloaded()) std::fputs(kNone, stderr);
             return;
         }
         std::string const plugin = folder() + kPlugin;

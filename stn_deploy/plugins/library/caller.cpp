@@ -29,11 +29,12 @@ Function function_of(void* library, char const* name) {
 void expect_same_major(int32_t version, char const* file) {
     int32_t const major = version / 10000;
     if (major == NV_TENSORRT_MAJOR) return;
-    char const* const fix = major < 10 ? "TensorRT 8, TensorRT 9 and TensorRT-RTX take no such plugins"
-                                       : "build it again with the headers of that version: stn-deploy plugin build";
+    char const* const fix = major < 10
+                                ? "TensorRT 8, TensorRT 9 and TensorRT-RTX take no such plugins"
+                                : "build it again with the headers of that version: stn-deploy plugin build";
     refuse(ErrorCode::kINVALID_STATE, "plugin library: expected TensorRT ", NV_TENSORRT_MAJOR,
-           ", for which it was built, got version ", major, ".", version / 100 % 100, ".", version % 100, " (", file,
-           "); ", fix);
+           ", for which it was built, got version ", major, ".", version / 100 % 100, ".", version % 100,
+           " (", file, "); ", fix);
 }
 
 }  // namespace

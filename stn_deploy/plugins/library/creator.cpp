@@ -17,7 +17,9 @@ nvinfer1::IPluginV3* SampleCreator::createPlugin(char const*, nvinfer1::PluginFi
     return made.release();
 }
 
-nvinfer1::PluginFieldCollection const* SampleCreator::getFieldNames() noexcept { return fields_.collection(); }
+nvinfer1::PluginFieldCollection const* SampleCreator::getFieldNames() noexcept {
+    return fields_.collection();
+}
 char const* SampleCreator::getPluginName() const noexcept { return name_of(operation_); }
 char const* SampleCreator::getPluginVersion() const noexcept { return kVersion; }
 char const* SampleCreator::getPluginNamespace() const noexcept { return kNamespace; }

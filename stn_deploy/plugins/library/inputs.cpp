@@ -62,7 +62,8 @@ void expect_theta_shapes(Settings const& settings, Dims const* inputs) {
     int64_t const points = volume(settings.output_size, 0, dimensions);
     expect_source(source, dimensions, "output_size has as many lengths as a channel of the source");
     expect_shape("basis", basis, {{"P", points}, {"K"}}, "it has a row for each position of output_size");
-    expect_shape("theta", theta, {{"N", source.d[0]}, {"K", basis.d[1]}, {"", dimensions + settings.homogeneous}},
+    expect_shape("theta", theta,
+                 {{"N", source.d[0]}, {"K", basis.d[1]}, {"", dimensions + settings.homogeneous}},
                  settings.homogeneous
                      ? "each image has one, with K as in basis; the last column divides, as homogeneous is 1"
                      : "each image has one, with K as in basis; for homographies set homogeneous to 1");
@@ -119,7 +120,8 @@ void expect_output(PluginTensorDesc const& output, PluginTensorDesc const* input
     }
     auto const same = std::equal(expected.d, expected.d + expected.nbDims, output.dims.d);
     if (output.dims.nbDims != expected.nbDims || !same) {
-        refuse(kWrong, "output: expected ", shown(expected), ", got ", shown(output.dims), "; build the engine again");
+        refuse(kWrong, "output: expected ", shown(expected), ", got ", shown(output.dims),
+               "; build the engine again");
     }
     if (output.type != inputs[0].type || output.format != inputs[0].format) {
         refuse(kWrong, "output: expected type and layout of the source, got others; build the engine again");
@@ -188,7 +190,7 @@ Call call_of(Settings const& settings, PluginTensorDesc const* inputs, PluginTen
                static_cast<int32_t>(inputs[0].format), "; build the engine again");
     }
     if (call.sampling.channels_last) {
-        // Channels that fill up the last vector are sampled like all others; no position looks at two channels.
+        // Channels that fill up the last vector are sampled like all others: none looks at another one.
         int64_t const padded = (int64_t{call.lengths.c} + kVector - 1) / kVector * kVector;
         call.lengths.c = narrow("source", shapes[0], padded);
     }
@@ -206,7 +208,8 @@ bool takes(Settings const& settings, int32_t position, nvinfer1::DynamicPluginTe
         if (asked.type == DataType::kFLOAT || linear) return linear && samples(asked.type);
         bool const given = settings.operation == Operation::given_grid_sample;
         int32_t const dimensions = given ? source.dims.nbDims - 2 : settings.output_size.nbDims;
-        return samples(asked.type) && (dimensions == 2 || dimensions == 3) && asked.format == channels_last(dimensions);
+        return samples(asked.type) && (dimensions == 2 || dimensions == 3) &&
+               asked.format == channels_last(dimensions);
     }
     bool const output = position == inputs_of(settings.operation).count;
     if (output) return asked.type == source.type && asked.format == source.format;

@@ -22,7 +22,7 @@ struct Inputs {
 };
 Inputs inputs_of(Operation operation);
 
-// All of these throw Refusal, with a message that names the input, what it should be, what it is, and the fix.
+// All of these throw Refusal: the message has the name of the input, what it should be, what it is, the fix.
 void expect_counts(Operation operation, int32_t inputs, int32_t outputs);
 void expect_types(Operation operation, nvinfer1::DataType const* types);
 void expect_shapes(Settings const& settings, nvinfer1::Dims const* inputs);

@@ -9,7 +9,8 @@
 #include "creator.h"
 #include "report.h"
 
-static_assert(NV_TENSORRT_MAJOR >= 10, "expected headers of TensorRT 10 or newer: plugins of this kind begin there");
+static_assert(NV_TENSORRT_MAJOR >= 10,
+              "expected headers of TensorRT 10 or newer: plugins of this kind begin there");
 
 #ifndef STN_DEPLOY_ARCHITECTURES
 #define STN_DEPLOY_ARCHITECTURES ""
@@ -20,9 +21,9 @@ static_assert(NV_TENSORRT_MAJOR >= 10, "expected headers of TensorRT 10 or newer
 #define TEXT_OF(value) #value
 #define TEXT(value) TEXT_OF(value)
 
-#define MARKER                                                                                                     \
-    "stn_deploy plugin {\"format\": 1, \"tensorrt\": \"" TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR) "."      \
-    TEXT(NV_TENSORRT_PATCH) "\", \"cuda\": \"##.#\", \"architectures\": \"" STN_DEPLOY_ARCHITECTURES                  \
+#define MARKER                                                                                              \
+    "stn_deploy plugin {\"format\": 1, \"tensorrt\": \"" TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR)  \
+    "." TEXT(NV_TENSORRT_PATCH) "\", \"cuda\": \"##.#\", \"architectures\": \"" STN_DEPLOY_ARCHITECTURES      \
     "\", \"sources\": \"" STN_DEPLOY_SOURCES "\"}"
 
 namespace {

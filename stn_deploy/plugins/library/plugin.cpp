@@ -41,7 +41,8 @@ Dims known(DimsExprs const& shape) {
 SamplePlugin::SamplePlugin(Settings const& settings, nvinfer1::IPluginResourceContext* context)
     : settings_(settings), fields_(settings_), summary_(settings_.summary()), context_(context) {}
 
-nvinfer1::IPluginCapability* SamplePlugin::getCapabilityInterface(nvinfer1::PluginCapabilityType type) noexcept {
+nvinfer1::IPluginCapability* SamplePlugin::getCapabilityInterface(
+    nvinfer1::PluginCapabilityType type) noexcept {
     switch (type) {
         case nvinfer1::PluginCapabilityType::kCORE: return static_cast<IPluginV3OneCore*>(this);
         case nvinfer1::PluginCapabilityType::kBUILD: return static_cast<IPluginV3OneBuild*>(this);
@@ -68,7 +69,9 @@ char const* SamplePlugin::getPluginNamespace() const noexcept { return kNamespac
 int32_t SamplePlugin::getNbOutputs() const noexcept { return 1; }
 char const* SamplePlugin::getTimingCacheID() noexcept { return summary_.c_str(); }
 char const* SamplePlugin::getMetadataString() noexcept { return summary_.c_str(); }
-nvinfer1::PluginFieldCollection const* SamplePlugin::getFieldsToSerialize() noexcept { return fields_.collection(); }
+nvinfer1::PluginFieldCollection const* SamplePlugin::getFieldsToSerialize() noexcept {
+    return fields_.collection();
+}
 
 int32_t SamplePlugin::getOutputDataTypes(DataType* output_types, int32_t outputs, DataType const* input_types,
                                          int32_t inputs) const noexcept {
@@ -95,14 +98,15 @@ int32_t SamplePlugin::getOutputShapes(DimsExprs const* inputs, int32_t input_cou
         DimsExprs output = inputs[0];
         for (int32_t axis = 2; axis < output.nbDims; ++axis) {
             bool const given = settings_.operation == Operation::given_grid_sample;
-            output.d[axis] = given ? inputs[1].d[axis - 1] : builder.constant(settings_.output_size.d[axis - 2]);
+            output.d[axis] =
+                given ? inputs[1].d[axis - 1] : builder.constant(settings_.output_size.d[axis - 2]);
         }
         outputs[0] = output;
     });
 }
 
-bool SamplePlugin::supportsFormatCombination(int32_t position, DynamicPluginTensorDesc const* tensors, int32_t inputs,
-                                             int32_t outputs) noexcept {
+bool SamplePlugin::supportsFormatCombination(int32_t position, DynamicPluginTensorDesc const* tensors,
+                                             int32_t inputs, int32_t outputs) noexcept {
     bool supported = false;
     guarded(name(), context_, [&] {
         expect_counts(settings_.operation, inputs, outputs);
@@ -133,12 +137,13 @@ int32_t SamplePlugin::onShapeChange(PluginTensorDesc const* in, int32_t inputs, 
     });
 }
 
-int32_t SamplePlugin::enqueue(PluginTensorDesc const* in, PluginTensorDesc const* out, void const* const* inputs,
-                              void* const* outputs, void*, cudaStream_t stream) noexcept {
+int32_t SamplePlugin::enqueue(PluginTensorDesc const* in, PluginTensorDesc const* out,
+                              void const* const* inputs, void* const* outputs, void*,
+                              cudaStream_t stream) noexcept {
     return guarded(name(), context_, [&] {
         expect_there("descriptions of the inputs", in);
         expect_there("descriptions of the outputs", out);
-        // What it costs to look again is a fraction of a launch; an engine of another version is caught by it.
+        // To look again costs some 50 ns, a fraction of a launch; an engine of another version is noticed.
         Call const call = call_of(settings_, in, out[0]);
         if (call.empty()) return;
         expect_there("inputs", inputs);
@@ -150,12 +155,13 @@ int32_t SamplePlugin::enqueue(PluginTensorDesc const* in, PluginTensorDesc const
     });
 }
 
-void SamplePlugin::launch(Call const& call, void const* const* inputs, void* output, cudaStream_t stream) const {
+void SamplePlugin::launch(Call const& call, void const* const* inputs, void* output,
+                          cudaStream_t stream) const {
     auto const numbers = [&](int32_t index) { return static_cast<float const*>(inputs[index]); };
     cudaError_t const error =
         settings_.operation == Operation::theta_grid_sample
-            ? launch_theta_grid_sample(call.sampling, call.lengths, inputs[0], numbers(1), numbers(2), numbers(3),
-                                       output, stream)
+            ? launch_theta_grid_sample(call.sampling, call.lengths, inputs[0], numbers(1), numbers(2),
+                                       numbers(3), output, stream)
             : launch_grid_sample(call.sampling, call.lengths, inputs[0], numbers(1), output, stream);
     if (error == cudaSuccess) return;
     char const* const fix = error == cudaErrorNoKernelImageForDevice

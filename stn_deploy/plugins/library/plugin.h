@@ -1,4 +1,4 @@
-// The layer of a network: thin, and without a state that changes, so that one plugin may run in several threads.
+// The layer of a network: thin, and without a state that changes, so that several threads may run one.
 #pragma once
 
 #include <NvInferRuntime.h>
@@ -21,7 +21,8 @@ public:
     explicit SamplePlugin(Settings const& settings, nvinfer1::IPluginResourceContext* context = nullptr);
 
     // IPluginV3
-    nvinfer1::IPluginCapability* getCapabilityInterface(nvinfer1::PluginCapabilityType type) noexcept override;
+    nvinfer1::IPluginCapability* getCapabilityInterface(
+        nvinfer1::PluginCapabilityType type) noexcept override;
     nvinfer1::IPluginV3* clone() noexcept override;
 
     // IPluginV3OneCore
@@ -39,14 +40,14 @@ public:
                             nvinfer1::DimsExprs const* shape_inputs, int32_t shape_input_count,
                             nvinfer1::DimsExprs* outputs, int32_t output_count,
                             nvinfer1::IExprBuilder& builder) noexcept override;
-    bool supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* tensors, int32_t inputs,
-                                   int32_t outputs) noexcept override;
+    bool supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* tensors,
+                                   int32_t inputs, int32_t outputs) noexcept override;
     char const* getTimingCacheID() noexcept override;
     char const* getMetadataString() noexcept override;
 
     // IPluginV3OneRuntime
-    int32_t onShapeChange(nvinfer1::PluginTensorDesc const* in, int32_t inputs, nvinfer1::PluginTensorDesc const* out,
-                          int32_t outputs) noexcept override;
+    int32_t onShapeChange(nvinfer1::PluginTensorDesc const* in, int32_t inputs,
+                          nvinfer1::PluginTensorDesc const* out, int32_t outputs) noexcept override;
     int32_t enqueue(nvinfer1::PluginTensorDesc const* in, nvinfer1::PluginTensorDesc const* out,
                     void const* const* inputs, void* const* outputs, void* workspace,
                     cudaStream_t stream) noexcept override;

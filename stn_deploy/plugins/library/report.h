@@ -1,7 +1,7 @@
 // Messages on their way to the user.
 //
-// TensorRT's logger is not called: its interface changed between 10 and 11, its error recorder's did not. Programs
-// that registered a recorder get every message there; for all others it goes to standard error.
+// TensorRT's logger is not called: its interface changed between 10 and 11, its error recorder's did not.
+// Programs that registered a recorder get every message there; for all others it goes to standard error.
 #pragma once
 
 #include <NvInferRuntime.h>

@@ -59,8 +59,8 @@ int32_t code_of(PluginField const& field, int32_t last, char const* meaning) {
 nvinfer1::Dims output_size_of(PluginField const& field) {
     std::vector<int64_t> const numbers = numbers_of(field);
     if (numbers.size() != 2 && numbers.size() != 3) {
-        refuse(kWrong, field.name, ": expected height and width, or depth, height and width, got ", numbers.size(),
-               numbers.size() == 1 ? " integer" : " integers");
+        refuse(kWrong, field.name, ": expected height and width, or depth, height and width, got ",
+               numbers.size(), numbers.size() == 1 ? " integer" : " integers");
     }
     nvinfer1::Dims size{};
     size.nbDims = static_cast<int32_t>(numbers.size());
@@ -71,7 +71,8 @@ nvinfer1::Dims output_size_of(PluginField const& field) {
     if (!fits) {
         std::string listed;
         for (int64_t const length : numbers) listed += text(listed.empty() ? "" : ", ", length);
-        refuse(kWrong, field.name, ": expected no negative length and fewer than 2^31 positions, got (", listed, ")");
+        refuse(kWrong, field.name, ": expected no negative length and fewer than 2^31 positions, got (",
+               listed, ")");
     }
     return size;
 }
@@ -110,7 +111,8 @@ Settings Settings::from(Operation operation, PluginFieldCollection const* fields
     }
     for (int32_t index = 0; index < fields->nbFields; ++index) set(settings, fields->fields[index]);
     if (operation == Operation::theta_grid_sample && settings.output_size.nbDims == 0) {
-        refuse(kWrong, "output_size: expected height and width, or depth, height and width, got no such field");
+        refuse(kWrong,
+               "output_size: expected height and width, or depth, height and width, got no such field");
     }
     if (settings.output_size.nbDims == 3 && settings.interpolation == Interpolation::cubic) {
         refuse(kWrong, "interpolation: expected 0 (nearest) or 1 (linear) for a volume, got 2 (cubic)");

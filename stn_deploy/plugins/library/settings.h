@@ -14,7 +14,7 @@ namespace stn_deploy {
 
 enum class Operation {
     theta_grid_sample,  // source, basis, theta, extents: V = sample(U, basis @ theta, extents)
-    given_grid_sample,  // source, grid: V = sample(U, grid), for a TensorRT whose own GridSample takes no volumes
+    given_grid_sample,  // source, grid: V = sample(U, grid), where TensorRT's own GridSample takes no volumes
 };
 
 constexpr char const* name_of(Operation operation) {
@@ -26,8 +26,8 @@ struct Settings {
     Interpolation interpolation = Interpolation::linear;
     Padding padding = Padding::border;
     bool align_corners = false;
-    bool homogeneous = false;        // of theta_grid_sample
-    nvinfer1::Dims output_size{};    // of theta_grid_sample; the other takes it from the shape of its grid
+    bool homogeneous = false;      // of theta_grid_sample
+    nvinfer1::Dims output_size{};  // of theta_grid_sample; the other takes it from the shape of its grid
 
     // Throws Refusal: a field is missing, unknown, of another type or length, or its value means nothing.
     static Settings from(Operation operation, nvinfer1::PluginFieldCollection const* fields);
@@ -39,9 +39,9 @@ struct Settings {
 // Fields that `from` takes; data only where values are given.
 class Fields {
 public:
-    explicit Fields(Operation operation);      // names alone
-    explicit Fields(Settings const& settings); // names and values
-    Fields(Fields const&) = delete;            // it points into itself
+    explicit Fields(Operation operation);       // names alone
+    explicit Fields(Settings const& settings);  // names and values
+    Fields(Fields const&) = delete;             // it points into itself
     Fields& operator=(Fields const&) = delete;
 
     nvinfer1::PluginFieldCollection const* collection() const noexcept { return &collection_; }

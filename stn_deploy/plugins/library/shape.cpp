@@ -41,7 +41,8 @@ void expect_shape(char const* input, nvinfer1::Dims const& got, std::initializer
         lengths += lengths.empty() ? "" : ", ";
         lengths += length.value == kUnknown ? length.symbol : std::to_string(length.value);
     }
-    refuse(nvinfer1::ErrorCode::kINVALID_ARGUMENT, input, ": expected (", lengths, "), got ", shown(got), "; ", why);
+    refuse(nvinfer1::ErrorCode::kINVALID_ARGUMENT, input, ": expected (", lengths, "), got ", shown(got),
+           "; ", why);
 }
 
 }  // namespace stn_deploy

@@ -16,7 +16,7 @@ std::string shown(nvinfer1::Dims const& shape);
 // Product of the lengths from `begin` to before `end`; saturates. kUnknown where one of them is not known.
 int64_t volume(nvinfer1::Dims const& shape, int32_t begin, int32_t end);
 
-// A length that an input must have: `value`, or any where that is kUnknown; then `symbol` stands for it in messages.
+// A length that an input must have: `value`; any where that is kUnknown, and messages have `symbol` for it.
 struct Length {
     char const* symbol;
     int64_t value = kUnknown;
