@@ -210,3 +210,15 @@ def test_gradients_that_are_summed_in_any_order_are_refused_where_that_is_forbid
             theta_grid_sample(source, basis, theta, output_size=(32, 100)).sum().backward()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_work_is_done_where_the_tensors_are() -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip(f"needs two GPUs, has {torch.cuda.device_count()}")
+    source, basis, theta = positions()
+    expected = theta_grid_sample(source, basis, theta, output_size=(32, 100))
+    there = [each.to("cuda:1") for each in (source, basis, theta)]
+    found = theta_grid_sample(*there, output_size=(32, 100))
+    assert found.device == there[0].device
+    assert torch.equal(found.cpu(), expected.cpu())
+    assert torch.cuda.current_device() == 0

@@ -33,7 +33,7 @@ def transformer_of(transform: Transform, sampler: Sampler | None = None) -> Spat
     return SpatialTransformer(localisation, transform, chosen, after)
 
 
-def source_of(transformer: SpatialTransformer) -> torch.Tensor:
+def source_of(transformer: SpatialTransformer | FusedSpatialTransformer) -> torch.Tensor:
     return images(3, 2, *((9, 6) if transformer.grid_generator.transform.dimensions == 2 else (4, 9, 6)))
 
 
@@ -102,3 +102,17 @@ def test_antialias_is_refused() -> None:
 def test_what_is_no_transformer_is_refused() -> None:
     with pytest.raises(ArgumentError, match="transformer: expected a SpatialTransformer, got Sampler"):
         FusedSpatialTransformer(Sampler())  # type: ignore[arg-type]
+
+
+@each_transform
+def test_a_compiled_and_an_exported_fused_transformer_compute_the_same(transform: Transform) -> None:
+    fused = FusedSpatialTransformer(transformer_of(transform))
+    source = source_of(fused)
+    expected = fused(source)
+    compiled = torch.compile(fused, fullgraph=True, backend="aot_eager")
+    assert (compiled(source) - expected).abs().max() < SAMPLE
+    batch = torch.export.Dim("batch", min=2, max=64)
+    exported = torch.export.export(fused, (source,), dynamic_shapes=({0: batch},), strict=False)
+    assert "stn_deploy.theta_grid_sample" in exported.graph_module.code
+    more = torch.cat([source, source.flip(0)])
+    assert (exported.module()(more) - fused(more)).abs().max() < SAMPLE
