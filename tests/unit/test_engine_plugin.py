@@ -8,16 +8,19 @@ from typing import Any
 
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 from stn_deploy.artifact import read_record
+from stn_deploy.cli.app import app
 from stn_deploy.errors import EngineError
-from stn_deploy.export.engine import BuildSettings, build_engine
+from stn_deploy.export.engine import BuildSettings, build_engine, ort_options
 from stn_deploy.export.passes import inline_function, rewrite
 from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.library import compiler as compilers
 from stn_deploy.plugins.library import find as finding
 from stn_deploy.plugins.library import headers as headings
-from stn_deploy.plugins.library.recipe import LIBRARY
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY
+from stn_deploy.runtime.engines.trt import TrtFullGraph
 from tests.fake_cuda import FakeCuda
 from tests.fake_engine_library import FakeTensorRT, install_library, left_in, plugin_file, with_version
 from tests.fake_nvcc import calls_of, write_headers, write_nvcc
@@ -101,6 +104,19 @@ def test_from_10_9_on_the_plugin_needs_no_library_and_only_where_it_is_asked_for
     for plugin in ("auto", "off"):  # it stays described, and is not taken
         assert build_engine(model, engine, BuildSettings(plugin=plugin)).plugin is None
         assert layers_of(trt) == OFF
+
+
+def test_an_engine_with_stored_ptx_is_loaded_without_any_library_and_info_says_so(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.15.1.29", cuda)
+    engine = tmp_path / "x.engine"
+    build_engine(model, engine, BuildSettings(plugin="on"))
+    fresh = with_version(monkeypatch, "10.15.1.29", cuda)
+    TrtFullGraph(engine).close()
+    assert fresh.registry.all_creators == []
+    said = "".join(CliRunner().invoke(app, ["info", str(engine)]).stdout.split())
+    assert f"kindaheadoftime,file{FILE},sha256" in "".join(said.split("│"))
 
 
 def test_a_library_takes_the_place_of_what_an_earlier_build_had_ahead_of_time(
@@ -291,6 +307,22 @@ def test_what_is_refused_ahead_of_time_reaches_the_user(
     with pytest.raises(EngineError, match=message):
         build_engine(bad, tmp_path / "x.engine", BuildSettings(plugin="on"))
     build_engine(model, tmp_path / "x.engine", BuildSettings(plugin="on"))  # what was heard is forgotten
+
+
+def test_onnxruntime_is_given_the_library_that_has_tensorrt_load_the_other(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given(**settings: Any) -> str | None:
+        return ort_options(model, BuildSettings(**settings)).get("trt_extra_plugin_lib_paths")
+
+    library, autoload = tmp_path / LIBRARY, tmp_path / AUTOLOAD
+    assert given() is None
+    assert given(plugin_library=library) == str(library)
+    autoload.write_bytes(b"")
+    assert given(plugin_library=library) == given(plugin="on", plugin_library=autoload) == str(autoload)
+    monkeypatch.setenv("STN_DEPLOY_PLUGIN_LIBRARY", str(library))
+    assert given(plugin="on") == given() == str(autoload)
+    assert given(plugin="off") is None
 
 
 @pytest.mark.parametrize("version", ["10.3.0.26", "11.1.0.0"])

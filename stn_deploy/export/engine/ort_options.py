@@ -9,6 +9,7 @@ import onnx
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArgumentError
 from stn_deploy.export.engine.settings import BuildSettings, profile_for
+from stn_deploy.plugins.library import named_library
 from stn_deploy.plugins.library.recipe import AUTOLOAD
 
 PROVIDER = "TensorrtExecutionProvider"
@@ -38,7 +39,8 @@ def ort_options(
         raise ArgumentError("compute capability: ONNX Runtime builds for the GPU it runs on; expected none")
     if settings.version_compatible:
         raise ArgumentError("version compatible: ONNX Runtime's provider has no such option; expected no")
-    if settings.plugin == "on" and settings.plugin_library is None:
+    library = None if settings.plugin == "off" else named_library(settings.plugin_library)
+    if settings.plugin == "on" and library is None:
         raise ArgumentError("plugin: expected the library that ONNX Runtime is to load, got none")
     folder = model.parent / "tensorrt" if cache is None else cache
     options = {
@@ -58,8 +60,8 @@ def ort_options(
         )
     if settings.workspace is not None:
         options["trt_max_workspace_size"] = str(settings.workspace << 20)
-    if settings.plugin_library is not None:
+    if library is not None:
         # ONNX Runtime opens libraries itself; TensorRT has to, and the one beside ours asks it to.
-        beside = settings.plugin_library.with_name(AUTOLOAD)
-        options["trt_extra_plugin_lib_paths"] = str(beside if beside.is_file() else settings.plugin_library)
+        beside = library.with_name(AUTOLOAD)
+        options["trt_extra_plugin_lib_paths"] = str(beside if beside.is_file() else library)
     return options

@@ -1,6 +1,13 @@
 """The plugin for TensorRT 10.9 and newer without a library: the kernel's PTX is stored inside the engine.
 
-Such an engine runs wherever TensorRT and a driver for its PTX are, without Python and without this package.
+    import tensorrt
+    from stn_deploy.plugins import ahead_of_time
+
+    registration = ahead_of_time.register(tensorrt)  # then parse and build as ever
+
+TensorRT's parser finds the plugin by a node's attribute plugin_namespace; its attribute ``aot`` is not needed,
+for there is no other implementation. What is refused is in registration.problems. The engine runs wherever
+TensorRT and a driver for its PTX are, without Python and without this package.
 """
 
 from __future__ import annotations

@@ -6,13 +6,9 @@ is raised here it prints and swallows; so it is kept, for those who started the 
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import inspect
-import os
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import GenericAlias
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.errors import ArgumentError, EngineError
+from stn_deploy.plugins.ahead_of_time.bindings import mended_size, python_plugins, reads_arrays
 from stn_deploy.plugins.ahead_of_time.node import ATTRIBUTES, KERNELS, Node
 from stn_deploy.plugins.ahead_of_time.ptx import Compiled, compiled
 from stn_deploy.plugins.ahead_of_time.symbolic import launch_parameters
@@ -78,8 +75,8 @@ class Registration:
         self.kernels: list[Compiled] = []
         self._registry = trt.get_plugin_registry()
         self._release = tuple(int(part) for part in re.findall(r"\d+", str(trt.__version__)))
-        self._plugin = _python_plugins(trt)
-        self._reads_arrays = _reads_arrays(trt)
+        self._plugin = python_plugins(trt)
+        self._reads_arrays = reads_arrays(trt)
         self._expect_room()
         for op_type in ATTRIBUTES:
             self._describe(op_type)
@@ -174,7 +171,7 @@ class Registration:
         lengths = {name: [_length(item) for item in shape] for name, shape in shapes.items()}
         values = {name: np.ravel(value).tolist() for name, value in attributes.items()}
         if "output_size" in values and not self._reads_arrays:
-            values["output_size"] = _mended(values["output_size"], lengths["basis"][:1])
+            values["output_size"] = mended_size(values["output_size"], lengths["basis"][:1])
         node = Node.of(op_type, len(shapes["source"]) - 2, values)
         early = any(item.is_fake for item in shapes["source"])  # TensorRT asks for the type first
         node.expect_shapes(lengths, early=early)
@@ -201,48 +198,3 @@ def _length(expression: Any) -> int | None:
     """Of a dimension, where it is known while the engine is built."""
     known = not expression.is_fake and expression.is_constant
     return int(expression.constant_value()) if known else None
-
-
-def _reads_arrays(trt: Any) -> bool:
-    """Whether attributes of several numbers arrive whole.
-
-    With NumPy 2 they do not in TensorRT 10: its bindings were made for NumPy 1 and repeat the first number.
-    """
-    values = np.array([1, 2], np.int32)
-    field = trt.PluginField("probe", values, trt.PluginFieldType.INT32)
-    return np.array_equal(field.data, values)
-
-
-def _mended(size: list[int], points: list[int | None]) -> list[int]:
-    """The output's size, of which only the first length arrived; the basis has a row for each position."""
-    if len(size) == 3:
-        raise EngineError(
-            "output_size: the bindings of this TensorRT read but one of three lengths with NumPy 2; install "
-            "'numpy<2', a newer TensorRT, or build the plugin as a library: stn-deploy plugin build"
-        )
-    if len(size) == 2 and size[0] > 0 and points and points[0] is not None:
-        return [size[0], points[0] // size[0]]
-    return size
-
-
-def _python_plugins(trt: Any) -> Any:
-    try:
-        with _standard_output_kept():  # it says there that it is experimental, in the midst of what is piped
-            return importlib.import_module("tensorrt.plugin")
-    except ImportError as error:
-        raise EngineError(
-            f"TensorRT {trt.__version__}: tensorrt.plugin does not load ({error}); install it again"
-        ) from error
-
-
-@contextlib.contextmanager
-def _standard_output_kept() -> Iterator[None]:
-    """What C++ code prints inside goes to standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

@@ -128,12 +128,14 @@ class TrtFullGraph:
     def _load_plugin(self, file: EngineFile, library: Path | None) -> None:
         plugin: Any = file.record.plugin
         named = named_library()
-        usual = [*([named] if named else []), file.path.with_name(plugin["file"]), *cached_files()]
+        usual = [*([named] if named else []), file.path.with_name(plugin["file"])]
         places = [library] if library else usual
-        found = {path: _sha256(path) for path in places if path.is_file()}
+        others = [] if library else cached_files()
+        found = {path: _sha256(path) for path in [*places, *others] if path.is_file()}
         fitting = [path for path, digest in found.items() if digest == plugin["sha256"]]
         if not fitting:
-            listed = ", ".join(f"{path} with {digest[:12]}" for path, digest in found.items()) or "none"
+            shown = [f"{path} with {found[path][:12]}" for path in places if path in found]
+            listed = ", ".join(shown) or "none"
             raise EngineError(
                 f"{file.path}: needs the plugin library that it was built with; expected {plugin['file']} of "
                 f"SHA-256 {plugin['sha256'][:12]} {f'at {library}' if library else 'beside it'}, found "
