@@ -5,9 +5,9 @@
 
     registration = ahead_of_time.register(tensorrt)  # then parse and build as ever
 
-TensorRT's parser finds the plugin by a node's attribute plugin_namespace; its attribute ``aot`` is not needed,
-for there is no other implementation. What is refused is in registration.problems. The engine runs wherever
-TensorRT and a driver for its PTX are, without Python and without this package.
+TensorRT's parser finds the plugin by a node's attribute plugin_namespace; the attribute ``aot`` may be left
+out, for there is no other implementation. What is refused is in registration.problems. The engine runs
+wherever TensorRT and a driver for its PTX are, without Python and without this package.
 """
 
 from __future__ import annotations
