@@ -25,6 +25,7 @@ from stn_deploy.export.node import OPSET, NodeKind, define_nodes
 from stn_deploy.export.node.trace import theta_grid_sample_node
 from stn_deploy.export.passes.rewrite import IR_VERSION
 from stn_deploy.export.tracing import expect_dynamic, trace
+from stn_deploy.plugins.operators import FusedSpatialTransformer
 from stn_deploy.stn import GridGenerator, ParallelSpatialTransformer, Sampler, SpatialTransformer
 
 _LARGEST = 1 << 31
@@ -114,6 +115,8 @@ def lowered(network: nn.Module) -> nn.Module:
         if _has_forward_of(SpatialTransformer, module):
             _check_sampler(name, module.sampler, module.grid_generator)
             module.forward = MethodType(_transform, module)
+        elif _has_forward_of(FusedSpatialTransformer, module):
+            module.forward = MethodType(_transform, module)
         elif _has_forward_of(ParallelSpatialTransformer, module):
             for generator in module.grid_generators:
                 _check_sampler(name, module.sampler, generator)
@@ -131,7 +134,7 @@ def _is_plain(kind: type[nn.Module], module: nn.Module) -> bool:
     return _has_forward_of(kind, module) and not hooks
 
 
-def _transform(self: SpatialTransformer, source: Tensor) -> Tensor:
+def _transform(self: SpatialTransformer | FusedSpatialTransformer, source: Tensor) -> Tensor:
     return _sampled(source, self.theta(source), self.grid_generator, self.sampler)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
+import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
 from stn_deploy.errors import ArgumentError
+from stn_deploy.export import export_network
 from stn_deploy.geometry import Transform
 from stn_deploy.plugins.operators import FusedSpatialTransformer, warp
 from stn_deploy.stn import (
@@ -66,6 +71,21 @@ def test_checkpoints_of_either_load_into_the_other(transform: Transform) -> None
     fused = FusedSpatialTransformer(transformer)
     other.load_state_dict(fused.state_dict())
     assert torch.equal(other(source_of(other)), transformer(source_of(other)))
+
+
+def test_a_fused_transformer_is_exported_as_the_same_node(tmp_path: Path) -> None:
+    transformer = transformer_of(TRANSFORMS["spline on edges"]).eval()
+    fused, source = FusedSpatialTransformer(transformer), source_of(transformer)
+    found = []
+    for name, network in (("fused", fused), ("plain", transformer)):
+        path = tmp_path / f"{name}.onnx"
+        export_network(network, source, path, input_names=["U"])
+        model = onnx.load(path)
+        assert [node.op_type for node in model.graph.node].count("ThetaGridSample") == 1
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        found.append(session.run(None, {"U": source.numpy()})[0])
+    assert np.array_equal(*found)
+    assert np.abs(found[0] - fused(source).detach().numpy()).max() < SAMPLE
 
 
 def test_a_fused_transformer_keeps_its_constraint() -> None:
