@@ -43,6 +43,20 @@ def test_the_wheel_holds_every_module_of_the_checkout(contents: dict[str, int], 
     assert {name for name in contents if name.endswith(".py")} == modules
 
 
+def test_the_wheel_holds_what_the_plugin_is_compiled_from_and_the_text_of_its_kernels(
+    contents: dict[str, int], root: Path
+) -> None:
+    files = [path for path in (root / "stn_deploy" / "plugins").rglob("*") if path.is_file()]
+    wanted = {
+        path.relative_to(root).as_posix()
+        for path in files
+        if path.suffix in (".cpp", ".cu", ".cuh", ".h", ".ptx")
+        or path.name in ("CMakeLists.txt", "digest.json")
+    }
+    assert {Path(name).suffix for name in wanted} >= {".cpp", ".cu", ".cuh", ".h", ".ptx", ".txt", ".json"}
+    assert wanted <= {name for name, size in contents.items() if size > 0}
+
+
 def test_the_wheel_is_typed_and_licensed(contents: dict[str, int]) -> None:
     assert "stn_deploy/py.typed" in contents
     assert any(name.endswith("licenses/LICENSE") for name in contents)
