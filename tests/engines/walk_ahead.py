@@ -65,6 +65,13 @@ class Builder:
         return Expression(value, first.constant and second.constant)
 
 
+class Gone:
+    """A builder that TensorRT has deleted; whoever uses it reads freed memory."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"the builder of an earlier call is asked for {name}")
+
+
 class Description:
     """Of a tensor, as PluginTensorDesc."""
 
@@ -127,6 +134,8 @@ def walked(job: dict[str, Any]) -> dict[str, Any]:
     del kept
     kinds = [getattr(trt.DataType, kind) for kind, _ in job["inputs"]]
     builder = Builder()
+    # Before 10.15 tensorrt.plugin keeps the builder of an earlier call, which is gone by now.
+    importlib.import_module("tensorrt.plugin._tensor").SymIntExpr._exprBuilder = Gone()
     shapes = [
         [Expression(job["lengths"].get(item, item), not isinstance(item, str)) for item in lengths]
         for _, lengths in job["inputs"]
