@@ -63,8 +63,7 @@ def backward(
     sums = source.new_zeros(source.shape if wanted[0] else 0, dtype=torch.float32)
     moved = of.new_zeros(of.shape if wanted[1] else 0)
     if gradient.numel() and (wanted[0] or moves):
-        if wanted[0] or operation == "theta_grid_sample":
-            _check_determinism(operation)
+        _check_determinism(operation)
         sampling = Sampling(source.ndim - 2, *settings, ELEMENTS[source.dtype])
         inputs = _contiguous([source, *positions, gradient])
         outputs = [sums if wanted[0] else None, moved if moves else None]
