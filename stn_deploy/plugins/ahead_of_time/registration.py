@@ -126,10 +126,10 @@ class Registration:
             node, shapes = self._checked(op_type, tensors, attributes)
             n, c = shapes["source"][:2]
             size = shapes["grid"][1:-1] if "grid" in shapes else node.output_size
-            if (
-                n.is_fake
-            ):  # only the type is asked for; of numbers 10.9 to 10.14 make expressions with a builder
-                size = [n] * len(size)  # that is gone
+            if n.is_fake:
+                # Only the type is asked for. Of whole numbers TensorRT 10.9 to 10.14 would make expressions here
+                # with the builder of an earlier call, which is gone.
+                size = [n] * len(size)
             return plugin.from_shape_expr((n, c, *size), dtype=tensors[0].dtype)
 
         def tune(*_: Any) -> Any:
