@@ -127,8 +127,8 @@ class Registration:
             n, c = shapes["source"][:2]
             size = shapes["grid"][1:-1] if "grid" in shapes else node.output_size
             if n.is_fake:
-                # Only the type is asked for. Of whole numbers TensorRT 10.9 to 10.14 would make expressions here
-                # with the builder of an earlier call, which is gone.
+                # Only the type is asked for. Of whole numbers TensorRT 10.9 to 10.14 would make expressions
+                # with the builder of an earlier call, which is gone by now.
                 size = [n] * len(size)
             return plugin.from_shape_expr((n, c, *size), dtype=tensors[0].dtype)
 
