@@ -267,8 +267,8 @@ def test_the_rebuild_command_is_one_that_the_command_line_takes_for_the_same_set
     listed = rtx and not record.hardware_compatible
     assert settings.compute_capabilities == (record.compute_capabilities if listed else ())
     assert settings.plugin == ("on" if record.plugin else "auto" if rtx else "off")
-    library = record.plugin and record.plugin["kind"] == "library"
-    assert str(settings.plugin_library) == (record.plugin["file"] if record.plugin and library else "None")
+    named = record.plugin["file"] if record.plugin and record.plugin["kind"] == "library" else "None"
+    assert str(settings.plugin_library) == named
 
 
 def test_engines_beside_a_model_are_found_by_its_digest(model: Path, tmp_path: Path) -> None:
