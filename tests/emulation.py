@@ -26,8 +26,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "stn_deploy" / "plugins" / "kernels"
 BUILT = ROOT / "build" / "emulation"
-FLAGS = ["-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC", "-shared"]
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+FLAGS = ["-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC"]
+SANITIZERS = [
+    "-fsanitize=address,undefined,float-cast-overflow",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+]
+SANITIZED = os.environ.get("STN_SANITIZED") == "1"
+"""Whether this process looks at every access to memory; it then has to begin with the sanitizer's library."""
 FORWARD, REVERSE = 0, 1
 """Orders in which threads run; any larger number shuffles them, with that number as the seed."""
 
@@ -48,14 +54,26 @@ def emulate(
     Raises:
         RuntimeError: no such kernel, a launch no GPU takes, or threads that wait for one another in vain.
     """
+    run_kernel(library_of(kernel_name), kernel_name, blocks, threads, arguments, order=order)
+
+
+def run_kernel(
+    library: Path,
+    kernel_name: str,
+    blocks: int,
+    threads: int,
+    arguments: Sequence[Any],
+    *,
+    order: int = FORWARD,
+) -> None:
+    """Run one kernel of a library; see `emulate`."""
     pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(value) for value in arguments))
-    run = _loaded(library_of(kernel_name)).stn_emulate
-    problem = run(kernel_name.encode(), blocks, threads, pointers, order)
+    problem = _loaded(library).stn_emulate(kernel_name.encode(), blocks, threads, pointers, order)
     if problem:
         raise RuntimeError(f"{kernel_name}: {problem.decode()}")
 
 
-def library_of(kernel_name: str, *, sanitized: bool = False) -> Path:
+def library_of(kernel_name: str, *, sanitized: bool = SANITIZED) -> Path:
     """The library that holds a kernel, compiled if it is not there yet; skips where there is no compiler."""
     found = _NAME.match(kernel_name)
     if found is None:
@@ -66,30 +84,39 @@ def library_of(kernel_name: str, *, sanitized: bool = False) -> Path:
         "AXES": found["axes"],
         "INTERPOLATION": found["interpolation"],
     }
+    name = "-".join(defines.values())
+    options = [f"-DSTN_{key}={value}" for key, value in defines.items()]
+    return compiled(name, KERNELS / "kernels.cu", options, sanitized=sanitized)
+
+
+def compiled(name: str, source: Path, options: Sequence[str] = (), *, sanitized: bool = False) -> Path:
+    """The library of the kernels in a source, compiled once for all processes."""
     compiler = _compiler()
     folder = BUILT / _digest(compiler)
-    path = folder / f"{'-'.join(defines.values())}{'-sanitized' if sanitized else ''}.so"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, also if this process dies
-            if not path.is_file():
-                flags = [*FLAGS, *(SANITIZERS if sanitized else [])]
-                _compile(compiler, flags, [f"-DSTN_{key}={value}" for key, value in defines.items()], path)
-    return path
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = "-sanitized" if sanitized else ""
+    command = [compiler, *FLAGS, *(SANITIZERS if sanitized else []), "-DSTN_EMULATION", f"-I{KERNELS}"]
+    fibers, library = folder / f"fibers{suffix}.o", folder / f"{name}{suffix}.so"
+    _make(fibers, [*command, "-c", str(KERNELS / "emulation" / "fibers.cpp")])
+    _make(library, [*command, *options, "-shared", "-x", "c++", str(source), "-x", "none", str(fibers)])
+    return library
 
 
-def _compile(compiler: str, flags: list[str], defines: list[str], path: Path) -> None:
-    """Compile into a temporary file, and rename it once it is whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    sources = [str(KERNELS / "emulation" / "fibers.cpp"), str(KERNELS / "kernels.cu")]
-    command = [compiler, *flags, "-DSTN_EMULATION", *defines, f"-I{KERNELS}", "-x", "c++", *sources]
-    done = subprocess.run([*command, "-o", temporary], capture_output=True, text=True, check=False)
-    if done.returncode:
-        Path(temporary).unlink()
-        raise RuntimeError(f"the kernels do not compile for the host:\n{done.stderr}")
-    os.replace(temporary, path)
+def _make(path: Path, command: list[str]) -> None:
+    """Compile unless it is there: one process does, into a file that is renamed once it is whole."""
+    if path.is_file():
+        return
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, also if this process dies
+        if path.is_file():
+            return
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        os.close(handle)
+        done = subprocess.run([*command, "-o", temporary], capture_output=True, text=True, check=False)
+        if done.returncode:
+            Path(temporary).unlink()
+            raise RuntimeError(f"the kernels do not compile for the host:\n{done.stderr}")
+        os.replace(temporary, path)
 
 
 @functools.cache

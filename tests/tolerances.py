@@ -65,3 +65,6 @@ of numbers near one, which the large weights of the random rectifier amplify."""
 
 HALF_PIXEL = 0.5
 """Of 255, on the mean: `HALF_THETA` moves a sample by a fraction of a pixel, and only edges show it."""
+
+GRADIENT = 1e-4
+"""Of the largest gradient: float32 sums of some hundred terms of either sign, in any order."""

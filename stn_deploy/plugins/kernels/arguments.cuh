@@ -1,4 +1,5 @@
-// What every kernel is told, under the names of the paper: U (N, C, D, H, W), basis (P, K), theta (N, K, columns).
+// What every kernel is told, under the names of the paper: U (N, C, D, H, W), basis (P, K), theta (N, K,
+// columns).
 #pragma once
 
 #include "platform.cuh"
@@ -16,8 +17,13 @@ struct Arguments {
 
     STN_DEVICE Arguments(int32_t n, int32_t c, int32_t depth, int32_t height, int32_t width, int32_t k,
                          int32_t points, int32_t padding, int32_t align_corners, int32_t homogeneous)
-        : n(n), c(c), k(k), points(points), padding(static_cast<Padding>(padding)),
-          align_corners(align_corners != 0), homogeneous(homogeneous != 0) {
+        : n(n),
+          c(c),
+          k(k),
+          points(points),
+          padding(static_cast<Padding>(padding)),
+          align_corners(align_corners != 0),
+          homogeneous(homogeneous != 0) {
         size[0] = width;
         size[1] = height;
         if constexpr (axes == 3) size[2] = depth;
@@ -27,14 +33,14 @@ struct Arguments {
 
     STN_DEVICE int64_t plane() const {
         int64_t pixels = 1;
-        STN_UNROLL
-        for (int axis = 0; axis < axes; ++axis) pixels *= size[axis];
+        STN_UNROLL for (int axis = 0; axis < axes; ++axis)
+            pixels *= size[axis];
         return pixels;
     }
 };
 
-// Where positions come from: basis @ theta on the valid part of a canvas, or a grid (N, P, axes) on all of it.
-// No extents: every image fills its canvas.
+// Where positions come from: basis @ theta on the valid part of a canvas, or a grid (N, P, axes) on all of
+// it. No extents: every image fills its canvas.
 struct FromTheta {
     static constexpr bool fused = true;
     const float* STN_RESTRICT basis;

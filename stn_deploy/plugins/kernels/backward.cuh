@@ -1,11 +1,13 @@
-// Gradients of a loss, tuned: of U by atomic additions, of theta or of the grid without writing those of positions.
+// Gradients of a loss, tuned: of U by atomic additions, of theta or of the grid without writing those of
+// positions.
 //
 // Source: Jaderberg et al. 2015, equations 6 (with respect to U) and 7 (with respect to a coordinate).
 #pragma once
 
 #include "element.cuh"
-#include "points.cuh"
+#include "grid_points.cuh"
 #include "stencil.cuh"
+#include "theta_points.cuh"
 
 namespace stn_deploy {
 namespace tuned {
@@ -18,8 +20,8 @@ class Slopes {
     static constexpr int kTaps = Rows::kTaps, kRows = Rows::kRows;
 
   public:
-    STN_DEVICE Slopes(const void* source, const void* gradient, float* source_gradient, const Arguments<axes>& a,
-                      const Share& share)
+    STN_DEVICE Slopes(const void* source, const void* gradient, float* source_gradient,
+                      const Arguments<axes>& a, const Share& share)
         : a_(a), channels_(share.end_channel - share.first_channel), plane_(a.plane()) {
         const int64_t before = share.first_image * a.c + share.first_channel;
         source_ = static_cast<const Stored*>(source) + before * plane_;
@@ -32,16 +34,15 @@ class Slopes {
         Rows stencil;
         if (!stencil.find(place.coordinates, place.axis, a_)) return;
         int64_t row[kRows];
-        STN_UNROLL
-        for (int i = 0; i < kRows; ++i) row[i] = stencil.start(i, a_);
+        STN_UNROLL for (int i = 0; i < kRows; ++i)
+            row[i] = stencil.start(i, a_);
         const Stored* change = gradient_;
-        STN_ROLLED
-        for (int32_t channel = 0; channel < channels_; ++channel) {
+        STN_ROLLED for (int32_t channel = 0; channel < channels_; ++channel) {
             const float gained = Type::widened(__ldg(change));
             if (source_gradient_) spread(gained, stencil, row);
             if (of_points) weigh(moved, gained, stencil, row);
-            STN_UNROLL
-            for (int i = 0; i < kRows; ++i) row[i] += plane_;
+            STN_UNROLL for (int i = 0; i < kRows; ++i)
+                row[i] += plane_;
             change += a_.points;
         }
     }
@@ -55,10 +56,8 @@ class Slopes {
   private:
     // Equation 6: what a pixel gave to V, it gets back with the same weight.
     STN_DEVICE void spread(float gained, const Rows& stencil, const int64_t (&row)[kRows]) const {
-        STN_UNROLL
-        for (int i = 0; i < kRows; ++i) {
-            STN_UNROLL
-            for (int tap = 0; tap < kTaps; ++tap) {
+        STN_UNROLL for (int i = 0; i < kRows; ++i) {
+            STN_UNROLL for (int tap = 0; tap < kTaps; ++tap) {
                 const float weight = stencil.weight(i) * stencil.along[0].weight(tap);
                 const int64_t pixel = row[i] + (stencil.along[0].pixel(tap) - stencil.along[0].pixel(0));
                 if (weight != 0.f) atomicAdd(source_gradient_ + pixel, gained * weight);
@@ -67,21 +66,19 @@ class Slopes {
     }
 
     // Equation 7: along each axis in turn one kernel gives way to its slope.
-    STN_DEVICE void weigh(float (&moved)[axes], float gained, const Rows& stencil, const int64_t (&row)[kRows]) const {
-        STN_UNROLL
-        for (int i = 0; i < kRows; ++i) {
+    STN_DEVICE void weigh(float (&moved)[axes], float gained, const Rows& stencil,
+                          const int64_t (&row)[kRows]) const {
+        STN_UNROLL for (int i = 0; i < kRows; ++i) {
             Stored pixels[kTaps];
             stencil.read_row(pixels, source_ + row[i], 1);
             float value = 0.f, slope = 0.f;
-            STN_UNROLL
-            for (int tap = 0; tap < kTaps; ++tap) {
+            STN_UNROLL for (int tap = 0; tap < kTaps; ++tap) {
                 const float pixel = Type::widened(pixels[tap]);
                 value = fmaf(stencil.along[0].weight(tap), pixel, value);
                 slope = fmaf(stencil.along[0].slope(tap), pixel, slope);
             }
             moved[0] = fmaf(gained * stencil.weight(i), slope, moved[0]);
-            STN_UNROLL
-            for (int axis = 1; axis < axes; ++axis) {
+            STN_UNROLL for (int axis = 1; axis < axes; ++axis) {
                 moved[axis] = fmaf(gained * stencil.slope(axis, i), value, moved[axis]);
             }
         }
@@ -90,7 +87,8 @@ class Slopes {
     const Arguments<axes>& a_;
     int32_t channels_;
     int64_t plane_;
-    const Stored *source_, *gradient_;  // first channel of this block, of the image at hand; position of this thread
+    const Stored *source_,
+        *gradient_;  // first channel of this block, of the image at hand; position of this thread
     float* source_gradient_;
 };
 
@@ -103,14 +101,14 @@ class Collector<axes, FromGrid> {
   public:
     struct Shared {};
 
-    STN_DEVICE Collector(float* grid_gradient, const FromGrid&, const Arguments<axes>& a, const Share& share, Shared&)
+    STN_DEVICE Collector(float* grid_gradient, const FromGrid&, const Arguments<axes>& a, const Share& share,
+                         Shared&)
         : gradient_(grid_gradient), a_(a), share_(share) {}
 
     STN_DEVICE void add(const float (&moved)[axes], const Place<axes>&, int32_t done) const {
         if (!share_.inside) return;
         const int64_t n = share_.first_image + done * share_.step;
-        STN_UNROLL
-        for (int axis = 0; axis < axes; ++axis) {
+        STN_UNROLL for (int axis = 0; axis < axes; ++axis) {
             atomicAdd(gradient_ + (n * a_.points + share_.point) * axes + axis, moved[axis]);
         }
     }
@@ -121,8 +119,8 @@ class Collector<axes, FromGrid> {
     const Share& share_;
 };
 
-// Into the gradient of theta (N, K, columns): the transpose of basis @ theta. Each warp sums over its positions, then
-// adds each number once.
+// Into the gradient of theta (N, K, columns): the transpose of basis @ theta. Each warp sums over its
+// positions, then adds each number once.
 template <int axes>
 class Collector<axes, FromTheta> {
     static constexpr int kWarp = 32;
@@ -132,9 +130,13 @@ class Collector<axes, FromTheta> {
         float moved[kThreads / kWarp][axes + 1][kWarp];
     };
 
-    STN_DEVICE Collector(float* theta_gradient, const FromTheta& from, const Arguments<axes>& a, const Share& share,
-                         Shared& shared)
-        : gradient_(theta_gradient), from_(from), a_(a), share_(share), moved_(shared.moved[threadIdx.x / kWarp]) {}
+    STN_DEVICE Collector(float* theta_gradient, const FromTheta& from, const Arguments<axes>& a,
+                         const Share& share, Shared& shared)
+        : gradient_(theta_gradient),
+          from_(from),
+          a_(a),
+          share_(share),
+          moved_(shared.moved[threadIdx.x / kWarp]) {}
 
     STN_DEVICE void add(const float (&moved)[axes], const Place<axes>& place, int32_t done) const {
         const int lane = static_cast<int>(threadIdx.x % kWarp);
@@ -143,13 +145,11 @@ class Collector<axes, FromTheta> {
         hand_in(moved, place, lane);
         __syncwarp();
         float* gradient = gradient_ + (share_.first_image + done * share_.step) * a_.k * columns;
-        STN_ROLLED
-        for (int32_t entry = lane; entry < a_.k * columns; entry += kWarp) {
+        STN_ROLLED for (int32_t entry = lane; entry < a_.k * columns; entry += kWarp) {
             const int32_t k = entry / columns, column = entry % columns;
             const float* basis = from_.basis + int64_t{first} * a_.k + k;
             float sum = 0.f;
-            STN_ROLLED
-            for (int position = 0; position < positions; ++position, basis += a_.k) {
+            STN_ROLLED for (int position = 0; position < positions; ++position, basis += a_.k) {
                 sum = fmaf(__ldg(basis), moved_[column][position], sum);
             }
             if (positions > 0) atomicAdd(gradient + entry, sum);
@@ -158,12 +158,11 @@ class Collector<axes, FromTheta> {
     }
 
   private:
-    // With x = X / W: dx/dX = 1 / W and dx/dW = -x / W. A position that reads nothing has no gradient, and must not
-    // have NaN for one.
+    // With x = X / W: dx/dX = 1 / W and dx/dW = -x / W. A position that reads nothing has no gradient, and
+    // must not have NaN for one.
     STN_DEVICE void hand_in(const float (&moved)[axes], const Place<axes>& place, int lane) const {
         float divisors = 0.f;
-        STN_UNROLL
-        for (int axis = 0; axis < axes; ++axis) {
+        STN_UNROLL for (int axis = 0; axis < axes; ++axis) {
             const float each = moved[axis] == 0.f ? 0.f : quotient(moved[axis], place.divisor);
             if (each != 0.f) divisors = fmaf(-each, place.coordinates[axis], divisors);
             moved_[axis][lane] = each;
@@ -183,9 +182,9 @@ STN_DEVICE void backward(const void* source, const From& from, const void* gradi
                          float* source_gradient, float* points_gradient) {
     using Points = Positions<axes, From>;
     using Sink = Collector<axes, From>;
-    __shared__ typename Points::Shared shared;
-    __shared__ typename Sink::Shared shared_sums;
-    __shared__ Steps steps;
+    STN_SHARED(typename Points::Shared, shared);
+    STN_SHARED(typename Sink::Shared, shared_sums);
+    STN_SHARED(Steps, steps);
     const Share share(a);
     Points positions(from, a, share, shared);
     if (threadIdx.x == 0) steps = {share.step * a.c * a.plane(), share.step * a.c * a.points};
@@ -193,8 +192,7 @@ STN_DEVICE void backward(const void* source, const From& from, const void* gradi
     Slopes<axes, interpolation, Type> slopes(source, gradient, source_gradient, a, share);
     const Sink sink(points_gradient, from, a, share, shared_sums);
     const bool of_points = points_gradient && interpolation != Interpolation::nearest;
-    STN_ROLLED
-    for (int32_t done = 0; done < share.images; ++done) {
+    STN_ROLLED for (int32_t done = 0; done < share.images; ++done) {
         Place<axes> place;
         positions.next(place, done);
         float moved[axes] = {};

@@ -2,8 +2,9 @@
 #pragma once
 
 #include "channels_last.cuh"
+#include "grid_points.cuh"
 #include "planar.cuh"
-#include "points.cuh"
+#include "theta_points.cuh"
 
 namespace stn_deploy {
 namespace tuned {
@@ -22,15 +23,14 @@ template <int axes, Interpolation interpolation, class Type, bool channels_last,
 STN_DEVICE void forward(const void* source, const From& from, const Arguments<axes>& a, void* output) {
     using Points = Positions<axes, From>;
     using Sampler = typename SamplerOf<axes, interpolation, Type, channels_last>::Choice;
-    __shared__ typename Points::Shared shared;
-    __shared__ Steps steps;
+    STN_SHARED(typename Points::Shared, shared);
+    STN_SHARED(Steps, steps);
     const Share share(a);
     Points positions(from, a, share, shared);
     if (threadIdx.x == 0) steps = {share.step * a.c * a.plane(), share.step * a.c * a.points};
     __syncthreads();
     Sampler sampler(source, output, a, share);
-    STN_ROLLED
-    for (int32_t done = 0; done < share.images; ++done) {
+    STN_ROLLED for (int32_t done = 0; done < share.images; ++done) {
         Place<axes> place;
         positions.next(place, done);
         sampler.sample(place);

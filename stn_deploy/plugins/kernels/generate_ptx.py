@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 KERNELS = Path(__file__).parent
 PTX = KERNELS / "ptx"
@@ -63,9 +64,9 @@ def sources() -> list[Path]:
     return [*sorted(KERNELS.glob("*.cuh")), KERNELS / "kernels.cu", KERNELS / "launch.h"]
 
 
-def digest_of(texts: Iterable[tuple[str, str]]) -> str:
+def record_of(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """What digest.json holds: how the texts were made, and the SHA-256 of each and of each source."""
-    record = {
+    return {
         "compiler": f"nvcc {COMPILER}",
         "flags": list(FLAGS),
         "target": TARGET,
@@ -73,7 +74,6 @@ def digest_of(texts: Iterable[tuple[str, str]]) -> str:
         "sources": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources()},
         "ptx": {f"{name}.ptx": hashlib.sha256(text.encode()).hexdigest() for name, text in texts},
     }
-    return json.dumps(record, indent=1) + "\n"
 
 
 def release_of(nvcc: Path) -> str:
@@ -94,7 +94,7 @@ def main() -> None:
         texts = list(zip(NAMES, pool.map(lambda name: generate(name, nvcc), NAMES), strict=True))
     for name, text in texts:
         (PTX / f"{name}.ptx").write_text(text, encoding="ascii")
-    (PTX / "digest.json").write_text(digest_of(texts), encoding="ascii")
+    (PTX / "digest.json").write_text(json.dumps(record_of(texts), indent=1) + "\n", encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -20,14 +20,17 @@ namespace {
 using Kernel = const void*;
 
 // The kernels of one operation, dimension and interpolation, in the order of `Element`, then channels last.
-#define STN_ROW(name)                                                                                \
-    {reinterpret_cast<Kernel>(&name##_f32),  reinterpret_cast<Kernel>(&name##_f16),                  \
-     reinterpret_cast<Kernel>(&name##_bf16), reinterpret_cast<Kernel>(&name##_f32_channels_last),    \
-     reinterpret_cast<Kernel>(&name##_f16_channels_last), reinterpret_cast<Kernel>(&name##_bf16_channels_last)}
-#define STN_TABLE(op)                                                                       \
-    {                                                                                       \
-        STN_ROW(op##_2d_nearest), STN_ROW(op##_2d_linear), STN_ROW(op##_2d_cubic),          \
-        STN_ROW(op##_3d_nearest), STN_ROW(op##_3d_linear),                                  \
+#define STN_ROW(name)                                     \
+    {reinterpret_cast<Kernel>(&name##_f32),               \
+     reinterpret_cast<Kernel>(&name##_f16),               \
+     reinterpret_cast<Kernel>(&name##_bf16),              \
+     reinterpret_cast<Kernel>(&name##_f32_channels_last), \
+     reinterpret_cast<Kernel>(&name##_f16_channels_last), \
+     reinterpret_cast<Kernel>(&name##_bf16_channels_last)}
+#define STN_TABLE(op)                                                              \
+    {                                                                              \
+        STN_ROW(op##_2d_nearest), STN_ROW(op##_2d_linear), STN_ROW(op##_2d_cubic), \
+        STN_ROW(op##_3d_nearest), STN_ROW(op##_3d_linear),                         \
     }
 const Kernel kThetaKernels[5][6] = STN_TABLE(theta_grid_sample);
 const Kernel kGridKernels[5][6] = STN_TABLE(grid_sample);
@@ -40,10 +43,10 @@ bool within(T value, int32_t first, int32_t last) {
 bool is_valid(const Sampling& s, const Lengths& l, bool fused) {
     const bool volumes = s.dimensions == 3;
     const int32_t vector = s.element == Element::float32 ? 4 : 8;  // what fits into 16 bytes
-    return within(s.dimensions, 2, 3) && within(s.interpolation, 0, volumes ? 1 : 2) && within(s.padding, 0, 2) &&
-           within(s.element, 0, 2) && l.n >= 0 && l.c >= 0 && l.points >= 0 && l.depth >= 1 && l.height >= 1 &&
-           l.width >= 1 && (volumes || l.depth == 1) && (!fused || l.k >= 1) &&
-           (!s.channels_last || l.c % vector == 0);
+    return within(s.dimensions, 2, 3) && within(s.interpolation, 0, volumes ? 1 : 2) &&
+           within(s.padding, 0, 2) && within(s.element, 0, 2) && l.n >= 0 && l.c >= 0 && l.points >= 0 &&
+           l.depth >= 1 && l.height >= 1 && l.width >= 1 && (volumes || l.depth == 1) &&
+           (!fused || l.k >= 1) && (!s.channels_last || l.c % vector == 0);
 }
 
 bool is_empty(const Lengths& l) { return l.n == 0 || l.c == 0 || l.points == 0; }
@@ -54,23 +57,24 @@ cudaError_t launch(const Kernel (&kernels)[5][6], const Sampling& s, const Lengt
     if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
     const int32_t row = static_cast<int32_t>(s.interpolation) + (s.dimensions == 3 ? 3 : 0);
     const int32_t column = static_cast<int32_t>(s.element) + (s.channels_last ? 3 : 0);
-    return cudaLaunchKernel(kernels[row][column], dim3(static_cast<unsigned>(blocks)), dim3(kThreads), arguments,
-                            0, stream);
+    return cudaLaunchKernel(kernels[row][column], dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+                            arguments, 0, stream);
 }
 
 }  // namespace
 
 cudaError_t launch_theta_grid_sample(const Sampling& sampling, const Lengths& lengths, const void* source,
-                                     const float* basis, const float* theta, const float* extents, void* output,
-                                     cudaStream_t stream) {
+                                     const float* basis, const float* theta, const float* extents,
+                                     void* output, cudaStream_t stream) {
     if (!is_valid(sampling, lengths, true)) return cudaErrorInvalidValue;
     if (is_empty(lengths)) return cudaSuccess;
     if (!source || !basis || !theta || !output) return cudaErrorInvalidValue;
     Lengths l = lengths;
     int32_t padding = static_cast<int32_t>(sampling.padding), align_corners = sampling.align_corners;
     int32_t homogeneous = sampling.homogeneous;
-    void* arguments[] = {&source,  &basis,   &theta, &extents,  &l.n,     &l.c,           &l.depth,     &l.height,
-                         &l.width, &l.k, &l.points, &padding, &align_corners, &homogeneous, &output};
+    void* arguments[] = {&source,   &basis,   &theta,         &extents,     &l.n,
+                         &l.c,      &l.depth, &l.height,      &l.width,     &l.k,
+                         &l.points, &padding, &align_corners, &homogeneous, &output};
     return launch(kThetaKernels, sampling, l, arguments, stream);
 }
 
@@ -81,7 +85,7 @@ cudaError_t launch_grid_sample(const Sampling& sampling, const Lengths& lengths,
     if (!source || !grid || !output) return cudaErrorInvalidValue;
     Lengths l = lengths;
     int32_t padding = static_cast<int32_t>(sampling.padding), align_corners = sampling.align_corners;
-    void* arguments[] = {&source,   &grid,    &l.n,      &l.c,           &l.depth, &l.height,
+    void* arguments[] = {&source,  &grid,     &l.n,     &l.c,           &l.depth, &l.height,
                          &l.width, &l.points, &padding, &align_corners, &output};
     return launch(kGridKernels, sampling, l, arguments, stream);
 }

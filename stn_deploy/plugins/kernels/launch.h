@@ -1,7 +1,8 @@
-// What the host knows of the kernels: their settings, their arguments, and how many blocks they are launched with.
+// What the host knows of the kernels: their settings, their arguments, and how many blocks they are launched
+// with.
 //
-// Includes neither CUDA nor TensorRT, so that every host compiler reads it. The constants and `blocks_for` have
-// a twin in Python: stn_deploy/plugins/launch/plan.py.
+// Includes neither CUDA nor TensorRT, so that every host compiler reads it. The constants and `blocks_for`
+// have a twin in Python: stn_deploy/plugins/launch/plan.py.
 #pragma once
 
 #ifndef __CUDACC_RTC__

@@ -1,4 +1,5 @@
-// What nvcc, NVRTC and the host compile of emulation/ each do in their own way. Everything else is common source.
+// What nvcc, NVRTC and the host compile of emulation/ each do in their own way. Everything else is common
+// source.
 #pragma once
 
 #include "launch.h"
@@ -15,6 +16,7 @@
 #define STN_UNROLL _Pragma("unroll")
 #define STN_ROLLED _Pragma("unroll 1")
 #define STN_REGISTER(name)
+#define STN_SHARED(type, name) __shared__ type name
 #endif
 
 namespace stn_deploy {

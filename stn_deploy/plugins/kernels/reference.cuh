@@ -1,4 +1,5 @@
-// The operation as the paper writes it: one thread for each position of V, one loop over every tap, in double.
+// The operation as the paper writes it: one thread for each position of V, one loop over every tap, in
+// double.
 //
 // What the tuned kernels are compared with. The same mathematics as stn_deploy/stn/reference.py, on a GPU.
 #pragma once
@@ -46,9 +47,9 @@ STN_DEVICE int64_t pixel_at(int64_t m, int64_t valid, Padding padding, bool alig
 template <int axes>
 struct Position {
     bool finite = true;
-    bool moves[axes];      // whether it follows its coordinate: not beyond kFar
-    double pixel[axes];    // counts pixel centres of the valid part
-    double scale[axes];    // pixels for each unit of the coordinate
+    bool moves[axes];    // whether it follows its coordinate: not beyond kFar
+    double pixel[axes];  // counts pixel centres of the valid part
+    double scale[axes];  // pixels for each unit of the coordinate
     int64_t valid[axes];
 
     STN_DEVICE Position(const float* coordinates, const Arguments<axes>& a, const float* extents) {
@@ -82,7 +83,8 @@ STN_DEVICE void each_tap(const Position<axes>& at, const Arguments<axes>& a, Vis
             const double here = pixel < 0 ? 0 : weight<interpolation>(distance);
             const double change = pixel < 0 || !at.moves[axis] ? 0 : slope<interpolation>(distance);
             whole *= here;
-            for (int other = 0; other < axes; ++other) along[other] *= other == axis ? change * at.scale[axis] : here;
+            for (int other = 0; other < axes; ++other)
+                along[other] *= other == axis ? change * at.scale[axis] : here;
             offset += larger(pixel, int64_t{0}) * stride;
             stride *= a.size[axis];
         }
@@ -103,8 +105,8 @@ struct Layout {
 
 // The coordinates of one position, and what divided them: of basis @ theta, or as the grid gives them.
 template <int axes>
-STN_DEVICE float coordinates_of(float* coordinates, const FromTheta& from, const Arguments<axes>& a, int64_t n,
-                                int64_t point) {
+STN_DEVICE float coordinates_of(float* coordinates, const FromTheta& from, const Arguments<axes>& a,
+                                int64_t n, int64_t point) {
     float sums[axes + 1] = {};
     const int32_t columns = a.columns();
     for (int64_t k = 0; k < a.k; ++k) {
@@ -112,19 +114,22 @@ STN_DEVICE float coordinates_of(float* coordinates, const FromTheta& from, const
         for (int c = 0; c < columns; ++c) sums[c] = fmaf(from.basis[point * a.k + k], row[c], sums[c]);
     }
     const float divisor = a.homogeneous ? sums[axes] : 1.f;
-    for (int axis = 0; axis < axes; ++axis) coordinates[axis] = a.homogeneous ? sums[axis] / divisor : sums[axis];
+    for (int axis = 0; axis < axes; ++axis)
+        coordinates[axis] = a.homogeneous ? sums[axis] / divisor : sums[axis];
     return divisor;
 }
 
 template <int axes>
 STN_DEVICE float coordinates_of(float* coordinates, const FromGrid& from, const Arguments<axes>& a, int64_t n,
                                 int64_t point) {
-    for (int axis = 0; axis < axes; ++axis) coordinates[axis] = from.grid[(n * a.points + point) * axes + axis];
+    for (int axis = 0; axis < axes; ++axis)
+        coordinates[axis] = from.grid[(n * a.points + point) * axes + axis];
     return 1.f;
 }
 
 template <int axes, class From>
-STN_DEVICE Position<axes> position_of(const float* coordinates, const From& from, const Arguments<axes>& a, int64_t n) {
+STN_DEVICE Position<axes> position_of(const float* coordinates, const From& from, const Arguments<axes>& a,
+                                      int64_t n) {
     const float* extents = nullptr;
     if constexpr (From::fused) extents = from.extents ? from.extents + n * axes : nullptr;
     return Position<axes>(coordinates, a, extents);
@@ -132,8 +137,9 @@ STN_DEVICE Position<axes> position_of(const float* coordinates, const From& from
 
 // Hands the gradient of one position on to theta (x = X / W: dx/dX = 1 / W, dx/dW = -x / W), or to the grid.
 template <int axes>
-STN_DEVICE void add_points_gradient(float* theta_gradient, const FromTheta& from, const Arguments<axes>& a, int64_t n,
-                                    int64_t point, const double* moved, const float* coordinates, double divisor) {
+STN_DEVICE void add_points_gradient(float* theta_gradient, const FromTheta& from, const Arguments<axes>& a,
+                                    int64_t n, int64_t point, const double* moved, const float* coordinates,
+                                    double divisor) {
     double sums[axes + 1] = {};
     for (int axis = 0; axis < axes; ++axis) {
         sums[axis] = moved[axis] / divisor;
@@ -148,8 +154,8 @@ STN_DEVICE void add_points_gradient(float* theta_gradient, const FromTheta& from
 }
 
 template <int axes>
-STN_DEVICE void add_points_gradient(float* grid_gradient, const FromGrid&, const Arguments<axes>& a, int64_t n,
-                                    int64_t point, const double* moved, const float*, double) {
+STN_DEVICE void add_points_gradient(float* grid_gradient, const FromGrid&, const Arguments<axes>& a,
+                                    int64_t n, int64_t point, const double* moved, const float*, double) {
     for (int axis = 0; axis < axes; ++axis) {
         grid_gradient[(n * a.points + point) * axes + axis] = static_cast<float>(moved[axis]);
     }
@@ -197,14 +203,16 @@ STN_DEVICE void backward(const void* source, const From& from, const void* gradi
             each_tap<axes, interpolation>(at, a, [&](int64_t pixel, double weight, const double* slopes) {
                 const int64_t place = read.at(n, channel, pixel);
                 for (int axis = 0; axis < axes; ++axis) {
-                    if (slopes[axis] != 0) moved[axis] += change * slopes[axis] * double{Type::widened(u[place])};
+                    if (slopes[axis] != 0)
+                        moved[axis] += change * slopes[axis] * double{Type::widened(u[place])};
                 }
                 if (source_gradient && weight != 0) {
                     atomicAdd(source_gradient + place, static_cast<float>(change * weight));
                 }
             });
         }
-        if (points_gradient && at.finite) add_points_gradient(points_gradient, from, a, n, point, moved, coordinates, divisor);
+        if (points_gradient && at.finite)
+            add_points_gradient(points_gradient, from, a, n, point, moved, coordinates, divisor);
     }
 }
 

@@ -13,10 +13,10 @@ struct Stencil {
     Taps<interpolation> along[axes];
 
     // False where it reads nothing: the sample is 0.
-    STN_DEVICE bool find(const float (&coordinates)[axes], const Axis (&axis)[axes], const Arguments<axes>& a) {
+    STN_DEVICE bool find(const float (&coordinates)[axes], const Axis (&axis)[axes],
+                         const Arguments<axes>& a) {
         bool any = true;
-        STN_UNROLL
-        for (int i = 0; i < axes; ++i) {
+        STN_UNROLL for (int i = 0; i < axes; ++i) {
             find_taps(along[i], axis[i], coordinates[i], a.padding, a.align_corners);
             any = any && is_finite(coordinates[i]) && along[i].any;
         }
@@ -24,7 +24,9 @@ struct Stencil {
     }
 
     // Which tap along y, or along z, a row stands for.
-    STN_DEVICE static constexpr int tap_along(int axis, int row) { return axis == 1 ? row % kTaps : row / kTaps; }
+    STN_DEVICE static constexpr int tap_along(int axis, int row) {
+        return axis == 1 ? row % kTaps : row / kTaps;
+    }
 
     // Pixels of the canvas before the first tap of a row.
     STN_DEVICE int64_t start(int row, const Arguments<axes>& a) const {
@@ -46,8 +48,8 @@ struct Stencil {
         return product;
     }
 
-    // The pixels of a row, each `pixel_size` elements long, whose first tap is at `place`. A second tap that is none
-    // is not read.
+    // The pixels of a row, each `pixel_size` elements long, whose first tap is at `place`. A second tap that
+    // is none is not read.
     template <class T>
     STN_DEVICE void read_row(T (&pixels)[kTaps], const T* place, int32_t pixel_size) const {
         pixels[0] = __ldg(place);
@@ -56,8 +58,7 @@ struct Stencil {
             if (along[0].second) pixels[1] = __ldg(place + pixel_size);
         }
         if constexpr (kTaps > 2) {
-            STN_UNROLL
-            for (int tap = 1; tap < kTaps; ++tap) {
+            STN_UNROLL for (int tap = 1; tap < kTaps; ++tap) {
                 pixels[tap] = __ldg(place + int64_t{along[0].pixel(tap) - along[0].pixel(0)} * pixel_size);
             }
         }

@@ -15,7 +15,9 @@ struct alignas(16) Axis {
     Axis() = default;
     STN_DEVICE Axis(int32_t valid, bool align_corners)
         : scale(0.5f * static_cast<float>(align_corners ? valid - 1 : valid)),
-          shift(align_corners ? scale : scale - 0.5f), end(static_cast<float>(valid - 1)), last(valid - 1) {}
+          shift(align_corners ? scale : scale - 0.5f),
+          end(static_cast<float>(valid - 1)),
+          last(valid - 1) {}
 };
 
 // The largest whole number that is no larger.
@@ -27,18 +29,18 @@ STN_DEVICE int32_t floor_of(float value) {
 #endif
 }
 
-constexpr int taps_of(Interpolation interpolation) {
+STN_DEVICE constexpr int taps_of(Interpolation interpolation) {
     return interpolation == Interpolation::nearest ? 1 : interpolation == Interpolation::linear ? 2 : 4;
 }
 
 // How many blocks should fit on a multiprocessor at least: as many as registers allow without spilling any.
-constexpr int blocks_of(int axes, Interpolation interpolation, bool channels_last) {
-    if (channels_last) return interpolation == Interpolation::cubic ? 4 : 5;
-    return axes == 2 ? 7 : 6;
+STN_DEVICE constexpr int blocks_of(int axes, Interpolation interpolation, bool channels_last) {
+    if (channels_last) return interpolation == Interpolation::cubic ? 3 : axes == 3 ? 4 : 5;
+    return axes == 3 ? 6 : interpolation == Interpolation::cubic ? 5 : 7;
 }
 
-// `any`: whether the padding leaves a tap. If it does, every pixel is a valid one, and a tap that was dropped has
-// weight 0. `slope`: of each weight, for each unit of the coordinate.
+// `any`: whether the padding leaves a tap. If it does, every pixel is a valid one, and a tap that was dropped
+// has weight 0. `slope`: of each weight, for each unit of the coordinate.
 template <Interpolation interpolation>
 struct Taps;
 
@@ -79,7 +81,8 @@ struct Taps<Interpolation::cubic> {
 // centres. Exact: neither step rounds, however far the coordinate.
 STN_DEVICE float folded(float coordinate, bool* mirrored) {
     const float near = fminf(fmaxf(coordinate, -kFar), kFar);
-    const float rest = fmaf(-4.f, rintf(0.25f * near), near);  // a picture and its mirror image repeat every 4
+    const float rest =
+        fmaf(-4.f, rintf(0.25f * near), near);  // a picture and its mirror image repeat every 4
     *mirrored = fabsf(rest) > 1.f;
     return *mirrored ? copysignf(2.f, rest) - rest : rest;
 }
@@ -91,8 +94,8 @@ STN_DEVICE float within_reach(float pixel, const Axis& axis, Padding padding) {
 }
 
 // Equation 4: the pixel in which the position lies; of two, the later one, also where the image is mirrored.
-STN_DEVICE void find_taps(Taps<Interpolation::nearest>& taps, const Axis& axis, float coordinate, Padding padding,
-                          bool) {
+STN_DEVICE void find_taps(Taps<Interpolation::nearest>& taps, const Axis& axis, float coordinate,
+                          Padding padding, bool) {
     bool mirrored = false;
     if (padding == Padding::reflection) coordinate = folded(coordinate, &mirrored);
     const float edge = fmaf(coordinate, axis.scale, axis.shift + 0.5f);  // counts from the first pixel's edge
@@ -102,8 +105,8 @@ STN_DEVICE void find_taps(Taps<Interpolation::nearest>& taps, const Axis& axis, 
 }
 
 // Equations 5 and 7.
-STN_DEVICE void find_taps(Taps<Interpolation::linear>& taps, const Axis& axis, float coordinate, Padding padding,
-                          bool) {
+STN_DEVICE void find_taps(Taps<Interpolation::linear>& taps, const Axis& axis, float coordinate,
+                          Padding padding, bool) {
     bool mirrored = false;
     const bool zeros = padding == Padding::zeros, moves = fabsf(coordinate) <= kFar;
     if (padding == Padding::reflection) coordinate = folded(coordinate, &mirrored);
@@ -126,8 +129,8 @@ STN_DEVICE void find_taps(Taps<Interpolation::linear>& taps, const Axis& axis, f
 }
 
 // Keys 1981, equation 4 with a = -0.75, multiplied out for the four taps about a position.
-STN_DEVICE void find_taps(Taps<Interpolation::cubic>& taps, const Axis& axis, float coordinate, Padding padding,
-                          bool align_corners) {
+STN_DEVICE void find_taps(Taps<Interpolation::cubic>& taps, const Axis& axis, float coordinate,
+                          Padding padding, bool align_corners) {
     constexpr float a = -0.75f;
     bool mirrored = false;
     const bool moves = fabsf(coordinate) <= kFar;
@@ -137,7 +140,8 @@ STN_DEVICE void find_taps(Taps<Interpolation::cubic>& taps, const Axis& axis, fl
     const float inside = fminf(fmaxf(pixel, -3.f), axis.end + 3.f);
     const int32_t first = floor_of(inside) - 1;
     const float t = inside - static_cast<float>(first + 1), u = 1.f - t;
-    taps.any = padding != Padding::zeros || static_cast<uint32_t>(first + 3) <= static_cast<uint32_t>(axis.last + 3);
+    taps.any =
+        padding != Padding::zeros || static_cast<uint32_t>(first + 3) <= static_cast<uint32_t>(axis.last + 3);
     taps.weights[0] = a * t * u * u;
     taps.weights[1] = fmaf(fmaf(a + 2.f, t, -(a + 3.f)), t * t, 1.f);
     taps.weights[2] = fmaf(fmaf(a + 2.f, u, -(a + 3.f)), u * u, 1.f);
@@ -147,8 +151,7 @@ STN_DEVICE void find_taps(Taps<Interpolation::cubic>& taps, const Axis& axis, fl
     taps.slopes[1] = slope * fmaf(3.f * (a + 2.f), t, -2.f * (a + 3.f)) * t;
     taps.slopes[2] = -slope * fmaf(3.f * (a + 2.f), u, -2.f * (a + 3.f)) * u;
     taps.slopes[3] = slope * a * t * fmaf(-3.f, t, 2.f);
-    STN_UNROLL
-    for (int tap = 0; tap < 4; ++tap) {
+    STN_UNROLL for (int tap = 0; tap < 4; ++tap) {
         int32_t place = first + tap;
         if (padding == Padding::zeros && static_cast<uint32_t>(place) > static_cast<uint32_t>(axis.last)) {
             taps.weights[tap] = taps.slopes[tap] = 0.f;

@@ -1,7 +1,9 @@
-// The part of CUDA that the kernels use, for a host compiler: what a thread of a kernel sees while it is emulated.
+// The part of CUDA that the kernels use, for a host compiler: what a thread of a kernel sees while it is
+// emulated.
 //
-// Threads of a block are fibers and run one at a time (fibers.cpp), so that an atomic operation is a plain one, and
-// shared memory is a static variable. A barrier hands over to the other fibers until all have come to it.
+// Threads of a block are fibers and run one at a time (fibers.cpp), so that an atomic operation is a plain
+// one, and shared memory is a static variable. A barrier hands over to the other fibers until all have come
+// to it.
 #pragma once
 
 #include <cmath>
@@ -14,6 +16,9 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static
+#define STN_SHARED(type, name) \
+    __shared__ type name;      \
+    ::emulation::spoil(&name, sizeof(name))
 #define STN_REGISTER(name) static const ::emulation::Registered registered_##name(#name, name);
 
 namespace emulation {
@@ -23,9 +28,11 @@ struct Triple {
 };
 extern Triple thread_index, block_index, block_size, grid_size;
 
-// Waits for the fibers of this block (of this warp), and says where they met: fibers that wait at different places
-// would hang a GPU, and end the emulation with an error.
+// Waits for the fibers of this block (of this warp), and says where they met: fibers that wait at different
+// places would hang a GPU, and end the emulation with an error.
 void meet(bool warp_only, const char* place);
+// Fills shared memory with NaN for each new block: what a kernel has not written it must not read.
+void spoil(void* shared, size_t bytes);
 // What the 32 fibers of this warp handed in, once all have.
 const uint64_t* exchange(uint64_t mine, const char* place);
 
@@ -36,7 +43,10 @@ uint16_t half_of_float(float value);
 struct Registered {
     template <class... Arguments>
     Registered(const char* name, void (*kernel)(Arguments...))
-        : name(name), next(first), function(reinterpret_cast<void (*)()>(kernel)), call(&unpack<Arguments...>) {
+        : name(name),
+          next(first),
+          function(reinterpret_cast<void (*)()>(kernel)),
+          call(&unpack<Arguments...>) {
         first = this;
     }
     template <class... Arguments>

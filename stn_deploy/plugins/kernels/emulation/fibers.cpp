@@ -43,6 +43,7 @@ struct Warp {
 
 std::vector<Fiber> fibers;
 std::vector<Warp> warps;
+std::vector<void*> spoiled;  // shared memory that the block at hand has declared
 ucontext_t scheduler;
 int current = 0;
 const Registered* running = nullptr;
@@ -89,7 +90,8 @@ void enter(int index) {
 // Frees the fibers first..last if all of them wait in the same way at the same place.
 bool release(int first, int last, int state) {
     for (int index = first; index < last; ++index) {
-        if (fibers[index].state != state || std::strcmp(fibers[index].place, fibers[first].place) != 0) return false;
+        if (fibers[index].state != state || std::strcmp(fibers[index].place, fibers[first].place) != 0)
+            return false;
     }
     for (int index = first; index < last; ++index) fibers[index].state = Fiber::ready;
     return true;
@@ -127,6 +129,7 @@ void prepare(Fiber& fiber) {
 
 // One block; false where its threads wait for one another in vain.
 bool run_block(std::vector<int>& order, std::mt19937* shuffled) {
+    spoiled.clear();
     for (Fiber& fiber : fibers) prepare(fiber);
     do {
         if (shuffled) std::shuffle(order.begin(), order.end(), *shuffled);
@@ -145,6 +148,12 @@ void meet(bool warp_only, const char* place) {
     leave(false);
 }
 
+void spoil(void* shared, size_t bytes) {
+    if (std::find(spoiled.begin(), spoiled.end(), shared) != spoiled.end()) return;
+    spoiled.push_back(shared);
+    std::memset(shared, 0xff, bytes);
+}
+
 const uint64_t* exchange(uint64_t mine, const char* place) {
     Fiber& fiber = fibers[current];
     uint64_t* slots = warps[current / 32].slots[fiber.exchanges++ % 2];
@@ -156,7 +165,8 @@ const uint64_t* exchange(uint64_t mine, const char* place) {
 float float_of_half(uint16_t half) {
     const uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, mantissa = half & 1023u;
     if (exponent == 31) return __uint_as_float(sign | 0x7f800000u | mantissa << 13);
-    const float size = exponent ? std::ldexp(float(mantissa | 1024u), int(exponent) - 25) : std::ldexp(float(mantissa), -24);
+    const float size =
+        exponent ? std::ldexp(float(mantissa | 1024u), int(exponent) - 25) : std::ldexp(float(mantissa), -24);
     return sign ? -size : size;
 }
 
@@ -172,13 +182,16 @@ uint16_t half_of_float(float value) {
     const int unit = std::max(exponent - 11, -24);
     const auto units = static_cast<uint32_t>(std::nearbyint(std::ldexp(size, -unit)));
     // A mantissa that rounds up to 2048 carries over into the exponent by itself.
-    return static_cast<uint16_t>(sign | (unit == -24 ? units : (static_cast<uint32_t>(unit + 24) << 10) + units));
+    return static_cast<uint16_t>(sign |
+                                 (unit == -24 ? units : (static_cast<uint32_t>(unit + 24) << 10) + units));
 }
 
 }  // namespace emulation
 
-// Runs a kernel; returns null, or what went wrong. `order`: 0 forward, 1 backward, else shuffled with it as seed.
-extern "C" const char* stn_emulate(const char* name, int64_t blocks, int32_t threads, void** arguments, int32_t order) {
+// Runs a kernel; returns null, or what went wrong. `order`: 0 forward, 1 backward, else shuffled with it as
+// seed.
+extern "C" const char* stn_emulate(const char* name, int64_t blocks, int32_t threads, void** arguments,
+                                   int32_t order) {
     using namespace emulation;
     static std::string problem;
     running = Registered::first;
