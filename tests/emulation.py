@@ -27,11 +27,7 @@ ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "stn_deploy" / "plugins" / "kernels"
 BUILT = ROOT / "build" / "emulation"
 FLAGS = ["-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC"]
-SANITIZERS = [
-    "-fsanitize=address,undefined,float-cast-overflow",
-    "-fno-sanitize-recover=all",
-    "-fno-omit-frame-pointer",
-]
+SANITIZERS = ["-O0", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
 SANITIZED = os.environ.get("STN_SANITIZED") == "1"
 """Whether this process looks at every access to memory; it then has to begin with the sanitizer's library."""
 FORWARD, REVERSE = 0, 1

@@ -34,8 +34,7 @@ class Slopes {
         Rows stencil;
         if (!stencil.find(place.coordinates, place.axis, a_)) return;
         int64_t row[kRows];
-        STN_UNROLL for (int i = 0; i < kRows; ++i)
-            row[i] = stencil.start(i, a_);
+        stencil.find_rows(row, a_);
         const Stored* change = gradient_;
         STN_ROLLED for (int32_t channel = 0; channel < channels_; ++channel) {
             const float gained = Type::widened(__ldg(change));
@@ -141,7 +140,8 @@ class Collector<axes, FromTheta> {
     STN_DEVICE void add(const float (&moved)[axes], const Place<axes>& place, int32_t done) const {
         const int lane = static_cast<int>(threadIdx.x % kWarp);
         const int32_t first = share_.tile + static_cast<int32_t>(threadIdx.x) - lane;
-        const int32_t columns = a_.columns(), positions = smaller(a_.points - first, kWarp);
+        const int32_t columns = a_.columns(), last = smaller(a_.points - first, kWarp) - 1;
+        if (last < 0) return;  // as all of this warp do
         hand_in(moved, place, lane);
         __syncwarp();
         float* gradient = gradient_ + (share_.first_image + done * share_.step) * a_.k * columns;
@@ -149,10 +149,12 @@ class Collector<axes, FromTheta> {
             const int32_t k = entry / columns, column = entry % columns;
             const float* basis = from_.basis + int64_t{first} * a_.k + k;
             float sum = 0.f;
-            STN_ROLLED for (int position = 0; position < positions; ++position, basis += a_.k) {
-                sum = fmaf(__ldg(basis), moved_[column][position], sum);
+            // Where there are no more positions they have moved by 0.
+            STN_UNROLL_8 for (int position = 0; position < kWarp; ++position) {
+                const float weight = __ldg(basis + int64_t{smaller(position, last)} * a_.k);
+                sum = fmaf(weight, moved_[column][position], sum);
             }
-            if (positions > 0) atomicAdd(gradient + entry, sum);
+            atomicAdd(gradient + entry, sum);
         }
         __syncwarp();
     }

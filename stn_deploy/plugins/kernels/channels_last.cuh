@@ -79,9 +79,11 @@ class ChannelsLast {
     STN_DEVICE uint4 one(bool any, const Rows& stencil, const uint4* source) const {
         float sums[kSize] = {};
         if (any) {
+            int64_t before[kRows];
+            stencil.find_rows(before, a_);
             STN_UNROLL for (int row = 0; row < kRows; ++row) {
                 uint4 pixels[kTaps];
-                stencil.read_row(pixels, source + stencil.start(row, a_) * all_, all_);
+                stencil.read_row(pixels, source + before[row] * all_, all_);
                 STN_UNROLL for (int tap = 0; tap < kTaps; ++tap) {
                     const uint32_t words[4] = {pixels[tap].x, pixels[tap].y, pixels[tap].z, pixels[tap].w};
                     const float weight = stencil.weight(row) * stencil.along[0].weight(tap);

@@ -24,7 +24,7 @@ class Positions<axes, FromGrid> {
     STN_DEVICE void next(Place<axes>& place, int32_t done) {
         STN_UNROLL for (int i = 0; i < axes; ++i) {
             place.coordinates[i] = fetched_[i];
-            place.axis[i] = Axis(a_.size[i], a_.align_corners);
+            place.axis[i] = Axis(a_.size[i], a_.padding, a_.align_corners);
         }
         place.divisor = 1.f;
         if (done + 1 < share_.images) fetch();

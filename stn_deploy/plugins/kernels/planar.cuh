@@ -30,21 +30,25 @@ class Planar {
     STN_DEVICE void sample(const Place<axes>& place) const {
         Rows stencil;
         const bool any = stencil.find(place.coordinates, place.axis, a_);
+        int64_t before[kRows];
+        stencil.find_rows(before, a_);
         const Stored* row[kRows];
         STN_UNROLL for (int i = 0; i < kRows; ++i)
-            row[i] = source_ + stencil.start(i, a_);
+            row[i] = source_ + before[i];
         Stored* written = output_;
         int32_t left = channels_;
         if constexpr (kTogether > 1) {
             STN_ROLLED while (left >= kTogether) {
                 channels<kTogether>(row, written, any, stencil);
                 left -= kTogether;
-                if (left > 0) advance<kTogether>(row, written);
+                if (left == 0) return;
+                advance<kTogether>(row, written);
             }
         }
-        STN_ROLLED while (left > 0) {
+        STN_ROLLED while (true) {
             channels<1>(row, written, any, stencil);
-            if (--left > 0) advance<1>(row, written);
+            if (--left == 0) return;
+            advance<1>(row, written);
         }
     }
 

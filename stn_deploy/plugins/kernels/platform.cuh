@@ -9,11 +9,13 @@
 #define STN_DEVICE inline
 #define STN_RESTRICT __restrict__
 #define STN_UNROLL
+#define STN_UNROLL_8
 #define STN_ROLLED
 #else
 #define STN_DEVICE __device__ __forceinline__
 #define STN_RESTRICT __restrict__
 #define STN_UNROLL _Pragma("unroll")
+#define STN_UNROLL_8 _Pragma("unroll 8")
 #define STN_ROLLED _Pragma("unroll 1")
 #define STN_REGISTER(name)
 #define STN_SHARED(type, name) __shared__ type name

@@ -28,11 +28,19 @@ struct Stencil {
         return axis == 1 ? row % kTaps : row / kTaps;
     }
 
-    // Pixels of the canvas before the first tap of a row.
-    STN_DEVICE int64_t start(int row, const Arguments<axes>& a) const {
-        int64_t rows = along[axes - 1].pixel(tap_along(axes - 1, row));
-        if constexpr (axes == 3) rows = rows * a.size[1] + along[1].pixel(tap_along(1, row));
-        return rows * a.size[0] + along[0].pixel(0);
+    // Pixels of the canvas before the first tap of each row.
+    STN_DEVICE void find_rows(int64_t (&row)[kRows], const Arguments<axes>& a) const {
+        row[0] = along[axes - 1].pixel(0);
+        if constexpr (axes == 3) row[0] = row[0] * a.size[1] + along[1].pixel(0);
+        row[0] = row[0] * a.size[0] + along[0].pixel(0);
+        STN_UNROLL for (int i = 1; i < kRows; ++i) {
+            const int32_t down = along[1].pixel(tap_along(1, i)) - along[1].pixel(0);
+            row[i] = row[0] + int64_t{down} * a.size[0];
+            if constexpr (axes == 3) {
+                const int32_t deep = along[2].pixel(tap_along(2, i)) - along[2].pixel(0);
+                row[i] += int64_t{deep} * a.size[1] * a.size[0];
+            }
+        }
     }
 
     // How much of a row goes into the sample.

@@ -121,7 +121,7 @@ class Positions<axes, FromTheta> {
         int32_t size = a_.size[0];
         STN_UNROLL for (int other = 1; other < axes; ++other)
             size = which == other ? a_.size[other] : size;
-        shared_.axis[place][which] = Axis(valid_pixels(extent, size), a_.align_corners);
+        shared_.axis[place][which] = Axis(valid_pixels(extent, size), a_.padding, a_.align_corners);
     }
 
     // One number of each image for each thread: all of them are on their way at once.
