@@ -27,7 +27,7 @@ TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test check format train bench gpu picture wheel clean environment engines
+.PHONY: help quickstart test check format train bench gpu picture kernels wheel clean environment engines
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,10 @@ picture: $(TEST_STAMP)  ## redraw the pictures of the README and of docs/
 	@mkdir -p docs/images && $(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/before_after.jpg", \
 	  cv2.imread("build/picture/sheet.png"), [cv2.IMWRITE_JPEG_QUALITY, 88])'
 	@$(BIN)/python docs/draw.py docs/spatial_transformer.md
+
+kernels: engines  ## after a change of the CUDA kernels: their PTX, and the table of the registers that they need
+	@$(BIN)/python -m stn_deploy.plugins.kernels.generate_ptx build/engines/cuda-13.0/nvidia/cu13/bin/nvcc
+	@$(BIN)/python tests/kernel_resources.py
 
 wheel: $(TEST_STAMP)  ## sdist, and the wheel built from it, into dist/
 	@$(BIN)/python -m build
