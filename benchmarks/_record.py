@@ -82,15 +82,22 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "p10": tenths[0], "p90": tenths[-1], "runs": len(values)}
 
 
-def keep(name: str, result: dict[str, Any], *, trial: bool = False) -> None:
-    """Print a result, and keep all but a trial in benchmarks/results/NAME.json with its circumstances."""
+def keep(name: str, result: dict[str, Any], *, trial: bool = False, last: bool = True) -> None:
+    """Print a result, and keep all but a trial in benchmarks/results/NAME.json with its circumstances.
+
+    Args:
+        last: False for what is measured so far, in case that the rest never is; it is not printed.
+    """
     if trial:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        if last:
+            print(json.dumps(result, indent=2, ensure_ascii=False))
         return
     record = {"benchmark": name, **_context(), "result": result}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    if not last:
+        return
     print(json.dumps(result, indent=2, ensure_ascii=False))
     print(f"kept in {path.relative_to(ROOT)}")
 

@@ -276,18 +276,20 @@ def plugins() -> str:
             f"| {name} | {ours:.1f} | {share:.0%} "
             f"| {row['us_above_an_empty_launch']['median']:.1f} | {' | '.join(times)} |"
         )
-    training, calls = result["training"], result["host_us_of_a_call"]
-    faster = ", ".join(
-        f"{ratio['median']:.1f} times as fast as {name}"
-        for name, ratio in training["times_as_fast_as"].items()
-    )
-    spent = ", ".join(f"{name} {value['median']:.0f}" for name, value in calls.items())
+    training, calls = result.get("training"), result.get("host_us_of_a_call")
+    if training:
+        faster = ", ".join(
+            f"{ratio['median']:.1f} times as fast as {name}"
+            for name, ratio in training["times_as_fast_as"].items()
+        )
+        ours = training["us"]["stn-deploy"]["median"]
+        lines += ["", f"Forward and backward, {training['setting']}: {ours:.0f} us, {faster}."]
+    if calls:
+        spent = ", ".join(f"{name} {value['median']:.0f}" for name, value in calls.items())
+        lines += ["", f"Microseconds of the host for a call of one image: {spent}."]
+    if result.get("failed"):
+        lines += ["", f"Not measured: {'; '.join(result['failed'])}."]
     missed = [goal for goal in result["goals"] if not goal["reached"]]
-    lines += [
-        "",
-        f"Forward and backward, {training['setting']}: {training['us']['stn-deploy']['median']:.0f} us, "
-        f"{faster}. Microseconds of the host for a call of one image: {spent}.",
-    ]
     if missed:
         shown = "; ".join(f"{goal['goal']} (found {goal['found']:.2f})" for goal in missed)
         lines += ["", f"Not reached: {shown}."]

@@ -101,3 +101,74 @@ def test_a_row_is_written_for_each_setting_and_what_is_missed_is_named(root: Pat
     assert "Not reached: second: 3 times as fast (found 2.00)." in done.stdout
     assert "first: reached" not in done.stdout
     assert "Measured on a GPU, driver 999.1, torch 2.99" in done.stdout
+
+
+def test_what_fails_is_named_and_the_rest_is_kept(root: Path, tmp_path: Path) -> None:
+    """A GPU may be lent but once: one setting that fails takes no other figure with it."""
+    program = """
+import pathlib, sys
+import _record, plugins
+_record.RESULTS, _record.ROOT = pathlib.Path(sys.argv[1]) / "results", pathlib.Path(sys.argv[1])
+plugins.need_gpu = lambda: None
+plugins.described = lambda: {"name": "a GPU"}
+plugins.ReferenceKernels = lambda: None
+first, second, *_ = plugins.settings()
+plugins.settings = lambda: [first, second]
+row = {"us": {"stn-deploy": {"median": 1.0}}, "share_of_copy_bandwidth": {"median": 0.5}}
+row |= {"times_as_fast_as": {}, "us_above_an_empty_launch": {"median": 9.0}}
+def compare(setting, *rest):
+    assert setting is not first, "another warp"
+    return row
+def training(missing):
+    raise RuntimeError("out of luck")
+def calls(missing):
+    saved = (_record.RESULTS / "plugins.json").read_text()
+    assert str(second) in saved, "what was measured was not kept at once"
+    return {}
+plugins.compare, plugins.training, plugins.calls = compare, training, calls
+sys.argv = sys.argv[:1]
+plugins.main()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=root / "benchmarks", capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    result = json.loads((tmp_path / "results" / "plugins.json").read_text())["result"]
+    assert len(result["settings"]) == 1
+    assert result["training"] is None
+    assert result["host_us_of_a_call"] == {}
+    assert [goal["reached"] for goal in result["goals"]] == [False]
+    first, training = result["failed"]
+    assert "float16, bilinear: AssertionError: another warp" in first
+    assert "forward and backward" in training
+    assert "out of luck" in training
+    assert "another warp" in done.stderr
+
+
+def test_rounding_makes_no_other_gradient_and_a_mistake_does(root: Path) -> None:
+    """Where rounding takes a position across a pixel's centre one number changes by much, and rightly so."""
+    program = """
+import torch
+import plugins
+from torch.nn import functional as F
+setting = plugins.TRAINING
+generator = torch.Generator().manual_seed(0)
+grids = plugins.GridGenerator(setting.transform, setting.output)
+identity = torch.tensor(setting.transform.identity, dtype=torch.float32)
+noise = torch.randn(64, len(identity), generator=generator)
+theta = grids.coefficients(identity + 0.02 * noise).transpose(1, 2).contiguous().requires_grad_()
+source = torch.rand(64, 3, *setting.size, generator=generator)
+upstream = torch.rand(64, 3, *setting.output, generator=generator)
+def exact(source, theta):
+    grid = (grids.basis.double() @ theta.double()).float().reshape(64, *setting.output, 2)
+    return F.grid_sample(source, grid, "bilinear", "border", align_corners=False)
+eager = plugins.warp_of_torch(setting, grids.basis)
+one, other = (torch.autograd.grad(warp(source, theta), theta, upstream)[0] for warp in (eager, exact))
+assert (one - other).abs().max() > 1e-3 * other.abs().max(), "no position crossed: this shows nothing"
+assert plugins.is_same_gradient(one, other)
+assert not plugins.is_same_gradient(one.flip(-1), other)
+assert not plugins.is_same_gradient(one * 1.05, other)
+assert not plugins.is_same_gradient(one * float("nan"), other)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=root / "benchmarks", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
