@@ -78,6 +78,12 @@ def run(model: ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     return results
 
 
+def without_opset() -> ModelProto:
+    model = model_of(grid_sample("Y"))
+    del model.opset_import[:]
+    return model
+
+
 def words(kind: tuple[Any, ...]) -> str:
     return " ".join(map(str, kind))
 
@@ -163,14 +169,31 @@ def test_nodes_within_branches_are_replaced_too() -> None:
 def test_only_the_dimensions_that_are_asked_for_are_replaced() -> None:
     volume = model_of(grid_sample("Y", "linear"), opset=20, dimensions=3)
     assert give_grids(volume, dimensions=(3,)).graph.node[0].op_type == "GivenGridSample"
-    for model, dimensions in ((volume, (2,)), (model_of(grid_sample("Y")), (3,))):
-        with pytest.raises(ArtifactError, match="found none to replace"):
-            give_grids(model, dimensions=dimensions)
+    images = model_of(grid_sample("Y"))
+    for model, asked, place, axes in ((volume, 2, "volumes", 3), (images, 3, "images", 2)):
+        with pytest.raises(ArtifactError, match=f"found them on {place} alone; .*--dimensions {axes},"):
+            give_grids(model, dimensions=(asked,))
+
+
+def test_a_model_may_be_replaced_twice_and_keeps_one_function_that_is_right_for_all() -> None:
+    model = model_of(grid_sample("A"), grid_sample("B"))
+    half = give_grids(model)
+    half.graph.node[1].CopyFrom(model.graph.node[1])
+    both = give_grids(half)
+    assert [function.name for function in both.functions] == ["GivenGridSample"]
+    feeds = inputs_for(2)
+    np.testing.assert_array_equal(run(both, feeds), run(model, feeds))
+    with pytest.raises(ArtifactError, match="all are replaced already"):
+        give_grids(both)
+    half.graph.node[1].CopyFrom(grid_sample("B", aligned=1))
+    with pytest.raises(ArtifactError, match="found several kinds"):
+        give_grids(half)
+    assert not give_grids(half, function=False).functions  # the old one would be wrong for the new node
 
 
 def test_nodes_of_several_kinds_cannot_share_a_function_but_are_replaced_without() -> None:
     model = model_of(grid_sample("A"), grid_sample("B", padding="border"), grid_sample("C"))
-    with pytest.raises(ArtifactError, match="found several kinds; replace them without it"):
+    with pytest.raises(ArtifactError, match="found several kinds; without it .*--function strip"):
         give_grids(model)
     given = give_grids(model, function=False)
     assert [node.op_type for node in given.graph.node] == ["GivenGridSample"] * 3
@@ -204,6 +227,11 @@ def test_nodes_of_several_kinds_cannot_share_a_function_but_are_replaced_without
             model_of(helper.make_node("Identity", ["source"], ["Y"])),
             "expected a node GridSample .*found none",
         ),
+        (
+            model_of(helper.make_node("GridSample", ["source"], ["Y"])),
+            "^Y: expected a source and a grid, got",
+        ),
+        (without_opset(), "expected one whose shapes can be inferred"),
     ],
 )
 def test_what_the_plugin_cannot_take_is_refused(model: ModelProto, message: str) -> None:

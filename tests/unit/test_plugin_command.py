@@ -239,7 +239,11 @@ def test_replace_gives_the_nodes_of_any_model_to_the_plugin(tmp_path: Path) -> N
             ArgumentError,
             "expected keep or strip, got 'x'",
         ),
-        (["volumes.onnx", "-o", "out.onnx", "--dimensions", "2"], ArtifactError, "found none to replace"),
+        (
+            ["volumes.onnx", "-o", "out.onnx", "--dimensions", "2"],
+            ArtifactError,
+            "found them on volumes alone; dimensions=(3,), --dimensions 3, replaces these",
+        ),
         (["nearest.onnx", "-o", "out.onnx"], ArtifactError, "half way between two pixels"),
         (
             ["text.onnx", "-o", "out.onnx"],
@@ -247,6 +251,7 @@ def test_replace_gives_the_nodes_of_any_model_to_the_plugin(tmp_path: Path) -> N
             "text.onnx: expected an .onnx file, cannot be read as one",
         ),
         (["none.onnx", "-o", "out.onnx"], ArtifactError, "none.onnx: expected an .onnx file"),
+        (["empty.onnx", "-o", "out.onnx"], ArtifactError, "empty.onnx: expected an .onnx file with nodes"),
         (["ours.onnx", "-o", "out.onnx"], ArtifactError, "which the plugin takes as it is"),
     ],
 )
@@ -262,6 +267,7 @@ def test_replace_refuses_what_it_cannot_do(
     write_model(Path("volumes.onnx"), "linear")
     write_model(Path("nearest.onnx"), "nearest")
     Path("text.onnx").write_text("not a model")
+    Path("empty.onnx").write_bytes(b"")
     Path("ours.onnx").write_bytes(model.read_bytes())
     done = plugin("replace", *words)
     assert isinstance(done.exception, error)

@@ -31,15 +31,23 @@ def rewrite_any(source: Path, target: Path, *passes: Pass) -> None:
         model = onnx.load(source)
     except Exception as error:  # protobuf and onnx each have several of their own
         raise ArtifactError(f"{source}: expected an .onnx file, cannot be read as one ({error})") from error
+    if not model.graph.node:  # protocol buffers read an empty file as an empty model
+        raise ArtifactError(f"{source}: expected an .onnx file with nodes, found none")
     if any(item.key == METADATA_KEY for item in model.metadata_props):
         raise ArtifactError(
             f"{source}: is a rectifier of stn-deploy, which the plugin takes as it is: stn-deploy build "
             "--plugin on"
         )
+    _expect_one_file(source, model)
     for change in passes:
         model = change(model)
+    _expect_one_file(source, model)
+    write_output(target, model.SerializeToString())
+
+
+def _expect_one_file(source: Path, model: onnx.ModelProto) -> None:
+    """Refuse what protocol buffers cannot hold, and ONNX's shape inference, which copies by them, neither."""
     if model.ByteSize() > _LARGEST:
         raise ArtifactError(
             f"{source}: expected a model of at most 2 GB, got {model.ByteSize() / 1e9:.1f} GB"
         )
-    write_output(target, model.SerializeToString())

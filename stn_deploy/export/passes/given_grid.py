@@ -70,19 +70,62 @@ def give_grids(
     for graph in reversed(_graphs(given.graph)):  # what lies within first: the nodes around it are copied
         kinds += _replace(graph, known, chosen, nearest=nearest)
     if not kinds:
-        raise ArtifactError("model: expected a node GridSample on images or volumes, found none to replace")
+        raise ArtifactError(f"model: expected a node GridSample to replace, {_why_none(model, known)}")
     if DOMAIN not in {each.domain for each in given.opset_import}:
         given.opset_import.add(domain=DOMAIN, version=1)
+    others = [each for each in given.functions if (each.domain, each.name) != (DOMAIN, GIVEN_GRID_SAMPLE)]
+    del given.functions[:]  # of a model that was replaced before: the one below stands for all
+    given.functions.extend(others)
     if function:
-        if any(codes != kinds[0] for codes in kinds):
+        if any(codes != kinds[0] for codes in [*kinds, *_replaced_before(model)]):
             raise ArtifactError(
                 "model: expected GridSample nodes of one mode, padding and align_corners, for they share a "
-                "function, found several kinds; replace them without it, and only the plugin runs the model"
+                "function, found several kinds; without it (function=False, --function strip) they are "
+                "replaced, and only the plugin runs the model"
             )
-        (opset,) = (each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-        given.functions.append(_function(kinds[0], opset))
+        given.functions.append(_function(kinds[0], _opset(model)))
         given.ir_version = max(given.ir_version, _FUNCTIONS)
     return given
+
+
+def _why_none(model: ModelProto, known: dict[str, _Tensor]) -> str:
+    """Why a model has no node to replace, and what to do about it."""
+    nodes = [node for graph in _graphs(model.graph) for node in graph.node]
+    ranks = {_tensors(node, known)[2] for node in nodes if _is_grid_sample(node)}
+    for axes, place in ((2, "images"), (3, "volumes")):
+        if axes + 2 in ranks:
+            return f"found them on {place} alone; dimensions=({axes},), --dimensions {axes}, replaces these"
+    if any((node.domain, node.op_type) == (DOMAIN, GIVEN_GRID_SAMPLE) for node in nodes):
+        return "found that all are replaced already"
+    if any(_is_grid_sample(node) for each in model.functions for node in each.node):
+        return "found them in its functions alone, which are left as they are; onnx.inliner dissolves these"
+    return "found none"
+
+
+def _replaced_before(model: ModelProto) -> list[dict[str, int]]:
+    """The attributes of the nodes that are the plugin's already."""
+    names = ("interpolation", "padding", "align_corners")
+    return [
+        {name: {item.name: item.i for item in node.attribute}.get(name, 0) for name in names}
+        for graph in _graphs(model.graph)
+        for node in graph.node
+        if (node.domain, node.op_type) == (DOMAIN, GIVEN_GRID_SAMPLE)
+    ]
+
+
+def _is_grid_sample(node: NodeProto) -> bool:
+    return node.op_type == "GridSample" and node.domain in ("", "ai.onnx")
+
+
+def _tensors(node: NodeProto, known: dict[str, _Tensor]) -> tuple[_Tensor, _Tensor, int | None]:
+    """Source and grid of a node, and the rank of both."""
+    source, grid = (known.get(name, _Tensor()) for name in [*node.input, "", ""][:2])
+    return source, grid, source.rank or grid.rank
+
+
+def _opset(model: ModelProto) -> int:
+    versions = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    return int(max(versions))
 
 
 def _replace(
@@ -92,12 +135,14 @@ def _replace(
     nodes: list[NodeProto] = []
     kinds = []
     for node in graph.node:
-        source, grid = (known.get(name, _Tensor()) for name in [*node.input, "", ""][:2])
-        rank = source.rank or grid.rank
+        source, grid, rank = _tensors(node, known)
         asked = rank is None or rank - 2 in dimensions
-        if node.op_type != "GridSample" or node.domain not in ("", "ai.onnx") or not asked:
+        if not _is_grid_sample(node) or not asked:
             nodes.append(node)
             continue
+        if len(node.input) != 2 or not all(node.input):
+            name = node.name or ", ".join(node.output)
+            raise ArtifactError(f"{name}: expected a source and a grid, got {list(node.input)}")
         kinds.append(_codes(node, source, rank, nearest=nearest))
         positions = node.input[1]
         if grid.element != TensorProto.FLOAT:
@@ -116,7 +161,8 @@ def _replace(
 def _codes(node: NodeProto, source: _Tensor, rank: int | None, *, nearest: bool) -> dict[str, int]:
     """The plugin's attributes for a node."""
     said = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    mode, padding = said.get("mode", b"linear").decode(), said.get("padding_mode", b"zeros").decode()
+    words = (said.get("mode", b"linear"), said.get("padding_mode", b"zeros"))
+    mode, padding = (word.decode("utf-8", "replace") for word in words)
     name = node.name or node.output[0]
     interpolation = _WORDS.get(mode)
     if interpolation is None or padding not in PADDING_CODES:
@@ -126,7 +172,7 @@ def _codes(node: NodeProto, source: _Tensor, rank: int | None, *, nearest: bool)
     if interpolation == "nearest" and not nearest:
         raise ArtifactError(
             f"{name}: nearest: half way between two pixels the plugin takes the later one, ONNX the even "
-            "one; ask for nearest to replace it all the same"
+            "one; nearest=True, --nearest, replaces it all the same"
         )
     if rank not in (None, 4, 5) or (rank == 5 and interpolation == "cubic"):
         raise ArtifactError(
@@ -184,7 +230,10 @@ def _graphs(graph: GraphProto) -> list[GraphProto]:
 
 def _known(model: ModelProto) -> dict[str, _Tensor]:
     """Element and rank of each tensor, as far as they are known."""
-    inferred = shape_inference.infer_shapes(model, data_prop=True)
+    try:
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+    except (shape_inference.InferenceError, ValueError) as error:
+        raise ArtifactError(f"model: expected one whose shapes can be inferred, got {error}") from error
     known: dict[str, _Tensor] = {}
     for graph in _graphs(inferred.graph):
         for item in graph.initializer:
