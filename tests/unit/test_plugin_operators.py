@@ -113,6 +113,22 @@ def test_a_compiled_network_takes_any_batch() -> None:
         torch.testing.assert_close(compiled(**part, output_size=OUTPUT), expected)
 
 
+def test_an_exported_program_takes_any_batch_size_and_number_of_channels() -> None:
+    class Warp(torch.nn.Module):
+        def forward(self, source: Tensor, basis: Tensor, theta: Tensor) -> Tensor:
+            return theta_grid_sample(source, basis, theta, output_size=OUTPUT)
+
+    inputs = tensors(c=8)
+    given = tuple(inputs[name] for name in ("source", "basis", "theta"))
+    auto = torch.export.Dim.AUTO
+    sizes = {"source": dict.fromkeys(range(4), auto), "basis": {}, "theta": {0: auto}}
+    program = torch.export.export(Warp(), given, dynamic_shapes=sizes).module()
+    for n, c in ((2, 3), (3, 5), (3, 16)):  # channels that fill whole vectors, and others
+        source = torch.randn(n, c, 9, 20)
+        expected = theta_grid_sample(source, given[1], given[2][:n], output_size=OUTPUT)
+        torch.testing.assert_close(program(source, given[1], given[2][:n]), expected)
+
+
 def test_a_mapped_call_is_many_calls() -> None:
     inputs = tensors()
     thetas = torch.stack([inputs["theta"], inputs["theta"] * 0.5, inputs["theta"] + 0.1])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stn_deploy.errors import ArgumentError, ShapeError
 from stn_deploy.plugins.operators import grid_sample, theta_grid_sample
-from tests.operator_inputs import OUTPUT, SETTINGS, tensors
+from tests.operator_inputs import OUTPUT, SETTINGS, grid_of, tensors
 
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "flat source": ({"source": torch.zeros(3, 7, 12)}, ShapeError, "source: expected (n, c, H, W)"),
@@ -63,6 +63,8 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "learned extents": ({"extents": torch.ones(3, 2).requires_grad_()}, ArgumentError, "extents.detach()"),
     "one length": ({"output_size": (20,)}, ShapeError, "output_size: expected 2 lengths"),
     "negative": ({"output_size": (-5, -4)}, ShapeError, "output_size: expected 2 lengths of at least 0"),
+    "one number": ({"output_size": 20}, ArgumentError, "output_size: expected whole numbers"),
+    "fractions": ({"output_size": (5.0, 4)}, ArgumentError, "(h, w) or (d, h, w), got (5.0, 4)"),
     "mode": ({"mode": "trilinear"}, ArgumentError, "mode: expected one of nearest, bilinear, bicubic"),
     "padding": ({"padding": "wrap"}, ArgumentError, "padding: expected one of border, zeros, reflection"),
     "switch": ({"align_corners": 1}, ArgumentError, "align_corners: expected True or False, got 1"),
@@ -97,3 +99,20 @@ def test_gradients_for_constants_are_refused_where_the_operator_is_called_direct
     sampled = torch.ops.stn_deploy.theta_grid_sample(*inputs.values(), list(OUTPUT), *SETTINGS)
     with pytest.raises(ArgumentError, match="basis: has no gradient"):
         sampled.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # of torch, when it loads its forward mode
+@pytest.mark.parametrize("name", ["source", "theta", "grid"])
+def test_a_derivative_in_forward_mode_is_refused_and_not_said_to_be_nothing(name: str) -> None:
+    given = tensors()
+    grid = grid_of(given)
+
+    def sampled(tensor: Tensor) -> Tensor:
+        if name == "grid":
+            return grid_sample(given["source"], tensor)
+        return theta_grid_sample(**{**given, name: tensor}, output_size=OUTPUT)
+
+    point = grid if name == "grid" else given[name]
+    with pytest.raises(ArgumentError, match=f"{name}: expected no tangent"):
+        torch.func.jvp(sampled, (point,), (torch.ones_like(point),))
+    assert sampled(point).isfinite().all()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from stn_deploy.errors import ArgumentError
 from stn_deploy.plugins.operators import fused, given
@@ -28,7 +29,8 @@ def theta_grid_sample(
 
     Convention: normalised (x, y) or (x, y, z) over pixel edges; with align_corners over the centres of the
     outermost pixels. NaN or infinite coordinates sample as 0. Positions and weights are float32 whatever
-    the type of ``source``, also under autocast; gradients are summed in float32.
+    the type of ``source``, also under autocast; gradients are summed in float32. There are no derivatives in
+    forward mode (``torch.func.jvp``, ``jacfwd``), nor by the other transforms of ``torch.func`` but vmap.
     Args:
         source: U, (n, c, H, W) or (n, c, D, H, W); float32, float16 or bfloat16, or float64, for which
             operators of torch stand in.
@@ -47,7 +49,7 @@ def theta_grid_sample(
     Raises:
         ShapeError: shapes that do not go together.
         ArgumentError: an unknown setting; types or devices that do not go together; a basis or extents that
-            want a gradient.
+            want a gradient; a source or theta with a tangent.
         EngineError: a GPU older than compute capability 7.5, or a launch that fails.
     Source: Jaderberg et al. 2015, sections 3.2 and 3.3.
     """
@@ -61,11 +63,13 @@ def theta_grid_sample(
             )
     check_tensor("source", source)
     check_tensor("theta", theta)
+    _check_tangents(source=source, theta=theta)
     _check_switches(align_corners=align_corners, homogeneous=homogeneous)
+    sizes = _whole_numbers(output_size)
     if theta.dtype in (torch.float16, torch.bfloat16):
         theta = theta.to(basis.dtype)
     settings = (mode, padding, align_corners, homogeneous)
-    sampled: Tensor = fused.FORWARD(source, basis, theta, extents, output_size, *settings)
+    sampled: Tensor = fused.FORWARD(source, basis, theta, extents, sizes, *settings)
     return sampled
 
 
@@ -85,6 +89,7 @@ def grid_sample(
     """
     check_tensor("source", source)
     check_tensor("grid", grid)
+    _check_tangents(source=source, grid=grid)
     _check_switches(align_corners=align_corners)
     sampled: Tensor = given.FORWARD(source, grid, mode, padding, align_corners)
     return sampled
@@ -94,3 +99,26 @@ def _check_switches(**switches: bool) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise ArgumentError(f"{name}: expected True or False, got {value!r}")
+
+
+def _check_tangents(**tensors: Tensor) -> None:
+    """torch would lose them without a word, and say that nothing changes."""
+    for name, tensor in tensors.items():
+        if unpack_dual(tensor).tangent is not None:
+            raise ArgumentError(
+                f"{name}: expected no tangent, for samplers have no derivatives in forward mode, torch's "
+                "neither; take gradients by backward() or torch.autograd.grad"
+            )
+
+
+def _whole_numbers(output_size: Sequence[int]) -> Sequence[int]:
+    """Refuse all else, which torch's dispatcher would do in words of its own."""
+    if torch.compiler.is_compiling():  # then they may be symbols
+        return output_size
+    try:
+        sizes = tuple(output_size)
+    except TypeError:
+        sizes = ()
+    if not sizes or not all(hasattr(size, "__index__") for size in sizes):
+        raise ArgumentError(f"output_size: expected whole numbers, (h, w) or (d, h, w), got {output_size!r}")
+    return sizes

@@ -86,11 +86,12 @@ def check_gradient(gradient: Tensor, source: Tensor, sizes: Sequence[int]) -> No
 def layout_of(source: Tensor) -> torch.memory_format:
     """The layout that V gets: channels-last where U has it and the kernels read it, else contiguous."""
     last = torch.channels_last if source.ndim == 4 else torch.channels_last_3d
+    # The channels come last in this question, too: an exporter that is asked it fixes their number.
     if (
         source.dtype in ELEMENTS
-        and takes_channels_last(source.shape[1], ELEMENTS[source.dtype])
-        and source.is_contiguous(memory_format=last)
         and not source.is_contiguous()
+        and source.is_contiguous(memory_format=last)
+        and takes_channels_last(source.shape[1], ELEMENTS[source.dtype])
     ):
         return last
     return torch.contiguous_format
