@@ -26,6 +26,8 @@ if words == ["--list-gpu-arch"]:
     sys.exit()
 with open(here / "calls", "a") as calls:
     calls.write(str(os.getpid()) + " " + " ".join(words) + "\\n")
+with open(here / "temporary", "a") as temporary:
+    temporary.write(os.environ["TMPDIR"] + "\\n")
 while (here / "waits").exists():
     time.sleep(0.01)
 if (here / "fails").exists():

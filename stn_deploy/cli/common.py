@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stn_deploy.errors import ArgumentError, MissingDependency, OutputError
 
-output = Console()
+output = Console(markup=False)
 """Results."""
-errors = Console(stderr=True)
-"""Everything else, so that results can be piped."""
+errors = Console(stderr=True, markup=False)
+"""Everything else, so that results can be piped. Neither takes [brackets] in a name for a style."""
 
 
 def print_json(value: Any) -> None:

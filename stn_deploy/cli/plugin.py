@@ -44,11 +44,13 @@ def build(
 ) -> None:
     """Compile the plugin's library with the nvcc of this machine; one that was compiled before is kept."""
     from stn_deploy.plugins.library import Recipe, cache_folder, cached_build, find_compiler, find_headers
-    from stn_deploy.plugins.library.build import copy_library
+    from stn_deploy.plugins.library.build import copy_library, expect_folder
     from stn_deploy.plugins.status import library_status
 
     if to is not None and (to.is_file() or to.suffix == ".so"):
         raise OutputError(f"--output: expected a folder, for two files go there, got {to}")
+    if to is not None:
+        expect_folder(to)
     headers, compiler = find_headers(tensorrt), find_compiler()
     recipe = Recipe(
         headers=headers, compiler=compiler, architectures=compiler.chosen(_numbers(architectures))

@@ -12,7 +12,7 @@ from stn_deploy.errors import EngineError
 from stn_deploy.plugins.ahead_of_time.node import ATTRIBUTES
 from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.launch.plan import ELEMENT_BYTES
-from stn_deploy.plugins.library import LibraryInfo, find_library, read_marker
+from stn_deploy.plugins.library import LibraryInfo, find_library, named_library, read_marker
 from stn_deploy.plugins.library.loading import NODE
 from stn_deploy.plugins.library.recipe import sources_digest
 
@@ -56,12 +56,16 @@ def library_status(path: Path | None, tensorrt: str | None) -> dict[str, Any]:
         path: of the one that is asked about. tensorrt: version that would load it; None if that is not known.
     Returns:
         library: its path, None where there is none; then ``missing``, the reason. Else tensorrt, cuda and
-        architectures that it was built for, and sources: "as installed", or "others".
+        architectures that it was built for, and sources: "as installed", "others", or "not said" where a
+        builder other than ours did not write down which.
     Raises:
-        EngineError: ``path`` is not a library of this project.
+        EngineError: ``path``, or what `VARIABLE` names, is not a library of this project.
     """
     if path is not None:
         return _described(read_marker(path))
+    named = named_library()
+    if tensorrt is None and named is not None:
+        return _described(read_marker(named))
     if tensorrt is None:
         return {"library": None, "missing": "TensorRT is not installed, so none is looked for"}
     try:
@@ -76,7 +80,7 @@ def _described(info: LibraryInfo) -> dict[str, Any]:
         "tensorrt": info.tensorrt,
         "cuda": info.cuda,
         "architectures": list(info.architectures),
-        "sources": "as installed" if info.sources == sources_digest() else "others",
+        "sources": {sources_digest(): "as installed", "": "not said"}.get(info.sources, "others"),
     }
 
 

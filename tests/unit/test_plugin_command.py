@@ -105,6 +105,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     done = plugin("build", "-o", str(tmp_path / "file" / "below"))
     assert isinstance(done.exception, OutputError)
     assert f"{tmp_path / 'file' / 'below'}: cannot be written" in str(done.exception)
+    assert calls_of(tmp_path / "cuda" / "bin" / "nvcc") == []  # told before anything is compiled
 
 
 def test_info_says_what_ships_and_that_tensorrt_is_missing() -> None:
@@ -167,6 +168,23 @@ def test_info_of_a_library_says_what_it_is_and_whether_it_fits(
     assert "was built for TensorRT 10.9.0; expected one for TensorRT 11.4.0.106" in str(done.exception)
     library.write_bytes(b"something else")
     assert "got another file" in str(plugin("info", str(library)).exception)
+
+
+def test_info_without_tensorrt_shows_the_library_that_the_user_has_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    library = tmp_path / "libx.so"
+    library.write_bytes(plugin_file("10.9.0").replace(b'"ab"', b'""'))
+    monkeypatch.setenv("STN_DEPLOY_PLUGIN_LIBRARY", str(library))
+    found = values_of("info")["library"]
+    assert (found["library"], found["tensorrt"], found["sources"]) == (str(library), "10.9.0", "not said")
+    monkeypatch.setenv("STN_DEPLOY_PLUGIN_LIBRARY", "none.so")
+    assert "none.so cannot be read" in str(plugin("info").exception)
+
+
+def test_a_folder_with_brackets_in_its_name_is_named_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "my [b]folder"
+    assert plugin("build", "-o", str(folder)).stdout.startswith(f"{folder / LIBRARY}: for TensorRT 10")
 
 
 def test_info_tells_texts_and_sources_that_were_changed(

@@ -93,6 +93,9 @@ def test_a_library_says_what_it_is_without_being_loaded(tmp_path: Path) -> None:
         ("80-virtual", ["8.0", "8.6", "9.0", "12.1"], ["7.5"]),
         ("75-real;90-real;90-virtual", ["7.5", "9.0", "12.0"], ["8.0", "8.9"]),
         ("120", ["12.0", "12.1"], ["9.0", "11.0"]),
+        ("90a", ["9.0"], ["8.9", "10.0"]),
+        ("100a-real;100a-virtual", ["10.0"], ["10.3", "12.0"]),
+        ("100f-real", ["10.0", "10.3"], ["9.0", "12.0"]),
         ("", [], ["8.6"]),
     ],
 )
@@ -121,6 +124,12 @@ def test_other_files_and_damaged_ones_are_told_what_they_are(
     path.write_bytes(data)
     with pytest.raises(EngineError, match=message):
         read_marker(path)
+
+
+def test_the_library_that_loads_the_other_one_is_told_from_it(tmp_path: Path) -> None:
+    (tmp_path / AUTOLOAD).write_bytes(b"\x7fELF something else")
+    with pytest.raises(EngineError, match=f"has TensorRT load {LIBRARY}, which lies beside it"):
+        read_marker(tmp_path / AUTOLOAD)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -260,7 +269,7 @@ def test_a_place_that_cannot_be_written_is_named(able: dict[str, str], tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         build_library(recipe_of(able), tmp_path / "file" / "out")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written .*XDG_CACHE_HOME names another place"):
         cached_build(recipe_of(able), tmp_path / "file")
 
 
@@ -279,7 +288,13 @@ def _until(true: Any) -> None:
         time.sleep(0.01)
 
 
-def test_ctrl_c_stops_the_compiler_and_leaves_nothing(able: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "message", "status"),
+    [(signal.SIGINT, b"KeyboardInterrupt", -signal.SIGINT), (signal.SIGTERM, b"", 128 + signal.SIGTERM)],
+)
+def test_one_who_is_stopped_stops_the_compiler_and_leaves_nothing(
+    sent: signal.Signals, message: bytes, status: int, able: dict[str, str], tmp_path: Path
+) -> None:
     nvcc = tmp_path / "cuda" / "bin" / "nvcc"
     nvcc.with_name("waits").write_text("")
     cache = tmp_path / "cache"
@@ -288,13 +303,40 @@ def test_ctrl_c_stops_the_compiler_and_leaves_nothing(able: dict[str, str], tmp_
         [sys.executable, "-c", reset + _BUILD, str(cache)], env={**os.environ, **able}, stderr=subprocess.PIPE
     )
     _until(lambda: calls_of(nvcc))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, said = process.communicate()
-    assert b"KeyboardInterrupt" in said
+    assert message in said
+    assert process.returncode == status
     assert [path.name for path in cache.iterdir() if path.suffix != ".lock"] == []
     for call in calls_of(nvcc):
         with pytest.raises(ProcessLookupError):
             os.kill(int(call.split()[0]), 0)
+
+
+def test_what_a_killed_process_left_is_cleared_and_the_compilers_files_lie_within(
+    able: dict[str, str], tmp_path: Path
+) -> None:
+    nvcc, cache, recipe = tmp_path / "cuda" / "bin" / "nvcc", tmp_path / "cache", recipe_of(able)
+    left = cache / f".{recipe.key}.left"
+    left.mkdir(parents=True)
+    (left / "launch.o").write_text("")
+    cached_build(recipe, cache)
+    assert {path.name for path in cache.iterdir()} == {recipe.key, f"{recipe.key}.lock"}
+    folders = {Path(line) for line in nvcc.with_name("temporary").read_text().splitlines()}
+    assert all(folder.parent.parent == cache and not folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("name", [LIBRARY, AUTOLOAD])
+def test_a_library_that_was_damaged_in_the_cache_is_built_again(
+    name: str, able: dict[str, str], tmp_path: Path
+) -> None:
+    built = cached_build(recipe_of(able), tmp_path / "cache")
+    built.with_name(name).unlink()
+    if name == LIBRARY:
+        built.write_bytes(b"cut short")
+    assert cached_build(recipe_of(able), tmp_path / "cache") == built
+    assert read_marker(built).tensorrt == "10.9.0"
+    assert built.with_name(AUTOLOAD).is_file()
 
 
 def test_two_processes_at_once_build_once(able: dict[str, str], tmp_path: Path) -> None:

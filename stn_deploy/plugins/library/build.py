@@ -7,10 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, Recipe, compiling, linking
@@ -23,7 +26,8 @@ Progress = Callable[[int, int, str], None]
 
 
 def build_library(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
-    """Compile `LIBRARY` and `AUTOLOAD` into a folder; both are complete or both absent, also after Ctrl-C.
+    """Compile `LIBRARY` and `AUTOLOAD` into a folder; both are complete or both absent, also after Ctrl-C and
+    SIGTERM.
 
     Args:
         folder: must not exist yet; it is made.
@@ -34,19 +38,32 @@ def build_library(recipe: Recipe, folder: Path, progress: Progress | None = None
         EngineError: the compiler fails; the message has its last words.
         OutputError: the folder cannot be written.
     """
-    with _staged(folder) as stage:
+    with _staged(folder) as stage, _ended_in_order():
         objects = compiling(recipe, stage)
         count = len(objects) + len((LIBRARY, AUTOLOAD))
         tell = progress or (lambda done, steps, what: None)
-        _run(objects, count, 0, tell)
+        _run(objects, stage, count, 0, tell)
         try:
-            _run(linking(recipe, stage, static=True), count, len(objects), tell)
+            _run(linking(recipe, stage, static=True), stage, count, len(objects), tell)
         except EngineError:
-            _run(linking(recipe, stage, static=False), count, len(objects), tell)
+            _run(linking(recipe, stage, static=False), stage, count, len(objects), tell)
         for path in stage.iterdir():
             if path.name not in (LIBRARY, AUTOLOAD):
                 path.unlink()
     return folder / LIBRARY
+
+
+def expect_folder(folder: Path) -> None:
+    """Refuse a folder that could not be made or written, before minutes are spent on what would go there.
+
+    Raises:
+        OutputError: a file is in its place or in its way, or writing is not allowed.
+    """
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise OutputError(f"{folder}: cannot be written ({there} is no folder)")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: cannot be written ({there} does not allow it)")
 
 
 def copy_library(library: Path, folder: Path) -> Path:
@@ -86,11 +103,29 @@ def _staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _run(commands: dict[str, list[str]], count: int, done: int, tell: Progress) -> None:
-    """Run commands, as many at once as there are cores."""
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the process by way of its ``finally``, so that no compiler goes on alone."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(commands: dict[str, list[str]], stage: Path, count: int, done: int, tell: Progress) -> None:
+    """Run commands, as many at once as there are cores; the compilers' own files lie in the stage, too."""
     waiting = list(commands.items())
     running: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
-    with tempfile.TemporaryDirectory() as logs:
+    with tempfile.TemporaryDirectory(prefix="temporary.", dir=stage) as logs:
         try:
             while waiting or running:
                 while waiting and len(running) < (os.cpu_count() or 1):
@@ -117,6 +152,7 @@ def _started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 command,
+                env={**os.environ, "TMPDIR": str(log.parent)},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

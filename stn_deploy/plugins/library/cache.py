@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.plugins.library.build import Progress, build_library
 from stn_deploy.plugins.library.marker import LibraryInfo, read_marker
-from stn_deploy.plugins.library.recipe import LIBRARY, Recipe, sources_digest
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, Recipe, sources_digest
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
@@ -39,7 +40,7 @@ def cached_files(environment: Mapping[str, str] | None = None) -> list[Path]:
 
 
 def cached_build(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
-    """The library of a recipe, built where it is not there yet; of several processes one builds.
+    """The library of a recipe, built where it is not there, or not whole; of several processes one builds.
 
     Args:
         folder: of the cache.
@@ -47,11 +48,21 @@ def cached_build(recipe: Recipe, folder: Path, progress: Progress | None = None)
         EngineError: the compiler fails. OutputError: the cache cannot be written.
     """
     wanted = folder / recipe.key
-    if not (wanted / LIBRARY).exists():
+    if not _is_whole(wanted):
         with _locked(folder / f"{recipe.key}.lock", progress):
-            if not (wanted / LIBRARY).exists():
+            if not _is_whole(wanted):
+                for left in (wanted, *folder.glob(f".{recipe.key}.*")):  # by a process that was killed, too
+                    shutil.rmtree(left, ignore_errors=True)
                 build_library(recipe, wanted, progress)
     return wanted / LIBRARY
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_marker(folder / LIBRARY)
+    except EngineError:
+        return False
+    return (folder / AUTOLOAD).is_file()
 
 
 @contextlib.contextmanager
@@ -61,7 +72,10 @@ def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
     except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(
+            f"{path.parent}: cannot be written ({error.strerror or error}); XDG_CACHE_HOME names another "
+            "place for the cache"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

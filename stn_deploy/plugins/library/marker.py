@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import mmap
 import re
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
 from stn_deploy.errors import EngineError
+from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY
 
 START = b"stn_deploy plugin {"
 AGAIN = "build it again: stn-deploy plugin build"
 _FORMAT = 1
 _LONGEST = 4096
+_LETTERS = string.ascii_lowercase
 _FIELDS = ("tensorrt", "cuda", "architectures", "sources")
 
 
@@ -40,8 +43,10 @@ class LibraryInfo:
         """Whether it has code for a GPU, such as 8.6: that of its own generation, or text for older ones."""
         major, minor = (int(part) for part in compute_capability.split("."))
         for architecture in self.architectures:
-            number, _, kind = architecture.partition("-")
-            its_major, its_minor = divmod(int(number), 10)
+            named, _, kind = architecture.partition("-")
+            its_major, its_minor = divmod(int(named.rstrip(_LETTERS)), 10)
+            if named[-1] in _LETTERS and (its_major != major or (named[-1] == "a" and its_minor != minor)):
+                continue  # 90a is for 9.0 alone, 100f for 10.0 and the newer ones of its family
             if kind != "virtual" and its_major == major and its_minor <= minor:
                 return True
             if kind != "real" and (its_major, its_minor) <= (major, minor):
@@ -106,6 +111,8 @@ def _marker_in(path: Path) -> str:
         text = b""
     except OSError as error:
         raise EngineError(f"plugin library: {path} cannot be read ({error.strerror or error})") from error
+    if not text and path.name == AUTOLOAD:
+        raise EngineError(f"{path}: has TensorRT load {LIBRARY}, which lies beside it; name that one")
     if not text:
         raise EngineError(
             f"{path}: expected a plugin library of stn-deploy, got another file; build one with stn-deploy "
