@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from stn_deploy.artifact import read_record
+from stn_deploy.artifact import read_record, sidecar_of
 from stn_deploy.cli.app import app
 from stn_deploy.errors import EngineError
 from stn_deploy.export.engine import BuildSettings, build_engine, ort_options
@@ -19,6 +20,7 @@ from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.library import compiler as compilers
 from stn_deploy.plugins.library import find as finding
 from stn_deploy.plugins.library import headers as headings
+from stn_deploy.plugins.library import read_marker
 from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY
 from stn_deploy.runtime.engines.trt import TrtFullGraph
 from tests.fake_cuda import FakeCuda
@@ -336,3 +338,60 @@ def test_a_file_without_the_node_has_nothing_for_the_plugin(
     with pytest.raises(EngineError, match="passed it over"):
         build_engine(inlined, tmp_path / "x.engine", settings)
     assert left_in(tmp_path) == {"inlined.onnx"}
+
+
+def test_what_a_build_offered_ahead_of_time_is_not_in_the_way_of_an_engine_that_needs_the_library(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.15.1.29", cuda)
+    library, engine = library_for("10.15.1.29", tmp_path), tmp_path / "x.engine"
+    build_engine(model, engine, BuildSettings(plugin_library=library))
+    trt = with_version(monkeypatch, "10.15.1.29", cuda)  # another process
+    build_engine(model, tmp_path / "other.engine", BuildSettings(plugin="on"))
+    assert trt.registry.all_creators == []
+    with pytest.raises(EngineError):  # also where a build fails
+        build_engine(model, tmp_path / "other.engine", BuildSettings(plugin="on", timing_cache=tmp_path))
+    assert trt.registry.all_creators == []
+    TrtFullGraph(engine).close()
+    (creator,) = trt.registry.all_creators
+    assert not hasattr(creator, "make"), "the library's, not that of Python"
+
+
+def test_an_engine_for_other_gpus_gets_a_library_with_code_for_them(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nvcc(tmp_path / "cuda")
+    write_headers(tmp_path / "trt", "10.3.0")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    monkeypatch.setenv("TENSORRT_ROOT", str(tmp_path / "trt"))
+    cuda.properties.major, cuda.properties.minor = 9, 0
+    with_version(monkeypatch, "10.3.0.26", cuda)
+    engine, folder = tmp_path / "x.engine", tmp_path / "cache" / "stn-deploy" / "plugins"
+    build_engine(model, engine, BuildSettings(plugin="on"))
+    (alone,) = folder.glob(f"*/{LIBRARY}")
+    with_version(monkeypatch, "10.3.0.26", cuda)  # another process
+    build_engine(model, engine, BuildSettings(plugin="on", hardware_compatible=True))
+    (wide,) = set(folder.glob(f"*/{LIBRARY}")) - {alone}
+    assert not read_marker(alone).runs_on("8.0")
+    assert all(read_marker(wide).runs_on(gpu) for gpu in ("8.0", "8.6", "8.9", "9.0", "12.0"))
+    named = library_for("10.3.0.26", tmp_path, architectures="90-real")
+    with_version(monkeypatch, "10.3.0.26", cuda)
+    with pytest.raises(EngineError, match=r"has code for 90-real; expected some for 8.0, 8.6, 8.9,"):
+        build_engine(
+            model, engine, BuildSettings(plugin="on", plugin_library=named, hardware_compatible=True)
+        )
+
+
+def test_a_library_without_code_for_the_gpu_is_refused_before_the_engine_runs(
+    model: Path, tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, "10.15.1.29", cuda)
+    library, engine = library_for("10.15.1.29", tmp_path, architectures="80-real"), tmp_path / "x.engine"
+    build_engine(model, engine, BuildSettings(plugin_library=library))
+    record = read_record(engine)
+    sidecar_of(engine).write_text(replace(record, hardware_compatible=True).to_json())
+    cuda.properties.major, cuda.properties.minor = 9, 0
+    with_version(monkeypatch, "10.15.1.29", cuda)
+    with pytest.raises(EngineError, match=r"has code for 80-real; expected some for 9.0, which is to run it"):
+        TrtFullGraph(engine)
+    assert cuda.streams == {}

@@ -14,7 +14,7 @@ from stn_deploy.artifact import EngineRecord, Profile, read_artifact, sidecar_of
 from stn_deploy.data import write_together
 from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.export.engine.network import expect_same_sampling, grid_samples, parse, plugin_layers
-from stn_deploy.export.engine.plugin import PluginUse, choose_plugin, find_plugin
+from stn_deploy.export.engine.plugin import PluginUse, chosen_plugin, find_plugin
 from stn_deploy.export.engine.progress import Compiling, Interrupts, Monitor, Progress, Silent
 from stn_deploy.export.engine.refusals import Refusals
 from stn_deploy.export.engine.settings import RTX_TARGETS, BuildSettings, profile_for, rtx_targets
@@ -64,10 +64,13 @@ def build_engine(
     targets = (gpu.compute_capability,) if gpu else settings.compute_capabilities
     found = find_plugin(library, settings, gpu and gpu.compute_capability, Compiling(progress or Silent()))
 
-    with Interrupts() as interrupts, Refusals(library) as refusals:
+    with (
+        Interrupts() as interrupts,
+        Refusals(library) as refusals,
+        chosen_plugin(library, settings, found, refusals) as plugin,
+    ):
         log = Log(library.trt)
         builder = _builder(library, log)
-        plugin = choose_plugin(library, settings, found, refusals)
         original = onnx.load_from_string(data)
         sizes = profile_for(original, settings.profile)
         changed = _changed(original, plugin, library, targets)

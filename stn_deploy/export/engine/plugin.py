@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from stn_deploy.errors import EngineError
@@ -14,6 +15,9 @@ from stn_deploy.plugins.library import LibraryInfo, Progress, find_library, name
 from stn_deploy.plugins.library.loading import is_registered, load_library, loaded_library
 from stn_deploy.runtime.engines.libraries import Library
 
+AMPERE_AND_NEWER = ("8.0", "8.6", "8.9", "9.0")
+"""Compute capabilities that an engine must find code for where it is to run on other GPUs; text of the last
+one is compiled for those to come."""
 PREFERS_PLUGIN = (10, 7)
 """From this version on TensorRT takes the plugin where there is one; before, the function in the file."""
 
@@ -55,8 +59,27 @@ def find_plugin(
     ):
         return None
     return find_library(
-        library.version, compute_capability=compute_capability, named=named, progress=progress
+        library.version,
+        compute_capability=compute_capability,
+        others=AMPERE_AND_NEWER if settings.hardware_compatible else (),
+        named=named,
+        progress=progress,
     )
+
+
+@contextlib.contextmanager
+def chosen_plugin(
+    library: Library, settings: BuildSettings, found: LibraryInfo | None, refusals: Refusals
+) -> Iterator[PluginUse]:
+    """`choose_plugin` for the time of a build; what was offered for it is taken back at the end.
+
+    Else an engine that is run in this process, and needs the library, would find the node there already.
+    """
+    try:
+        yield choose_plugin(library, settings, found, refusals)
+    finally:
+        if library.name == "tensorrt":
+            ahead_of_time.withdraw(library.trt)
 
 
 def choose_plugin(
@@ -72,7 +95,7 @@ def choose_plugin(
     if library.name == "tensorrt-rtx":
         return PluginUse(False, None)
     trt = library.trt
-    ahead_of_time.withdraw(trt)  # of an earlier build: what auto and off mean is not for it to decide
+    ahead_of_time.withdraw(trt)  # of the program itself: what auto and off mean is not for it to decide
     there = is_registered(trt.get_plugin_registry())
     if settings.plugin == "off":
         return PluginUse(False, inline_function if there else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stn_deploy.errors import EngineError
@@ -30,6 +30,7 @@ def find_library(
     tensorrt: str,
     *,
     compute_capability: str | None = None,
+    others: Sequence[str] = (),
     named: Path | None = None,
     root: Path | None = None,
     build: bool = True,
@@ -40,7 +41,8 @@ def find_library(
 
     Args:
         tensorrt: version that is to load it, such as 10.3.0.26.
-        compute_capability: of the GPU that is to run it; a library that is built now is for it alone.
+        compute_capability: of the GPU that is to run it. others: of more GPUs that are to. A library that is
+            built now is for these alone.
         named: by the user; by default what `VARIABLE` names.
         root: of TensorRT, for its headers; see `stn_deploy.plugins.library.headers.find_headers`.
         build: whether one may be built, which takes some minutes.
@@ -49,16 +51,17 @@ def find_library(
         EngineError: the named one does not fit; or none is found and none can be built, with both reasons.
         OutputError: the cache cannot be written.
     """
+    gpus = tuple(dict.fromkeys(([compute_capability] if compute_capability else []) + list(others)))
     path = named_library(named, environment)
     if path is not None:
         info = read_marker(path)
-        expect_for(info, tensorrt, compute_capability)
+        expect_for(info, tensorrt, *gpus)
         return info
     cache = cache_folder(environment)
     reasons = []
     for name, folder in (("prebuilt", PREBUILT), ("built here before", cache)):
         found = cached_libraries(folder)
-        fitting = [info for info in found if _fits(info, tensorrt, compute_capability)]
+        fitting = [info for info in found if _fits(info, tensorrt, gpus)]
         if fitting:
             return max(fitting, key=lambda info: len(info.architectures))
         reasons.append(f"{name}: {_listed(found) or 'none'} in {folder}")
@@ -77,19 +80,19 @@ def find_library(
             f"built ({error}). Build one where nvcc and TensorRT's headers are, stn-deploy plugin build -o "
             f"FOLDER, and name it: --plugin-library FOLDER/{LIBRARY}, or {VARIABLE}"
         ) from error
-    asked = () if compute_capability is None else (int(compute_capability.replace(".", "")),)
+    asked = tuple(int(each.replace(".", "")) for each in gpus)
     usable = asked if set(asked) <= set(compiler.architectures) else ()
     recipe = Recipe(headers=headers, compiler=compiler, architectures=compiler.chosen(usable))
     built = read_marker(cached_build(recipe, cache, progress))
-    expect_for(built, tensorrt, compute_capability)
+    expect_for(built, tensorrt, *gpus)
     return built
 
 
-def _fits(info: LibraryInfo, tensorrt: str, compute_capability: str | None) -> bool:
+def _fits(info: LibraryInfo, tensorrt: str, gpus: Sequence[str]) -> bool:
     """Of the same major and minor version: it was asked for what this TensorRT has."""
     same = info.tensorrt.split(".")[:2] == tensorrt.split(".")[:2] or info.path.is_relative_to(PREBUILT)
     try:
-        expect_for(info, tensorrt, compute_capability)
+        expect_for(info, tensorrt, *gpus)
     except EngineError:
         return False
     return same

@@ -80,13 +80,13 @@ def read_marker(path: Path) -> LibraryInfo:
     return LibraryInfo(path=path, tensorrt=tensorrt, cuda=cuda, architectures=listed, sources=sources)
 
 
-def expect_for(info: LibraryInfo, tensorrt: str, compute_capability: str | None = None) -> None:
-    """Check that a library is for a TensorRT, and has code for a GPU.
+def expect_for(info: LibraryInfo, tensorrt: str, *compute_capabilities: str) -> None:
+    """Check that a library is for a TensorRT, and has code for GPUs.
 
     Args:
-        tensorrt: version that is to load it. compute_capability: of the GPU; None if that is not known.
+        tensorrt: version that is to load it. compute_capabilities: of the GPUs, where they are known.
     Raises:
-        EngineError: it is for another major version, or has no code for the GPU.
+        EngineError: it is for another major version, or has no code for one of the GPUs.
     """
     major = int(tensorrt.split(".")[0])
     if info.major != major:
@@ -94,10 +94,12 @@ def expect_for(info: LibraryInfo, tensorrt: str, compute_capability: str | None 
             f"{info.path}: was built for TensorRT {info.tensorrt}; expected one for TensorRT {tensorrt}, "
             f"which is to load it; {AGAIN}"
         )
-    if compute_capability is not None and not info.runs_on(compute_capability):
+    lacking = [each for each in compute_capabilities if not info.runs_on(each)]
+    if lacking:
+        architectures = ",".join(each.replace(".", "") for each in compute_capabilities)
         raise EngineError(
             f"{info.path}: has code for {', '.join(info.architectures) or 'no GPU'}; expected some for "
-            f"{compute_capability}, this GPU; {AGAIN} --architectures {compute_capability.replace('.', '')}"
+            f"{', '.join(lacking)}, which is to run it; {AGAIN} --architectures {architectures}"
         )
 
 

@@ -16,7 +16,7 @@ from stn_deploy.errors import ArgumentError, EngineError
 from stn_deploy.plugins.library import VARIABLE, cached_files, expect_for, named_library, read_marker
 from stn_deploy.plugins.library.loading import is_registered, load_into
 from stn_deploy.runtime.engines import FloatBatch, Localisation
-from stn_deploy.runtime.engines.device import Device
+from stn_deploy.runtime.engines.device import Device, find_gpu
 from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
 from stn_deploy.runtime.engines.libraries import Log, find_library
 
@@ -58,7 +58,7 @@ class TrtFullGraph:
                 self._runtime.engine_host_code_allowed = True
             plugin = file.record.plugin
             if plugin and plugin["kind"] == "library" and plugin["file"]:
-                self._load_plugin(file, plugin_library)
+                self._load_plugin(file, plugin_library, gpu)
             self._engine = self._runtime.deserialize_cuda_engine(file.data)
             self._context = self._engine.create_execution_context() if self._engine else None
             if self._context is None:
@@ -125,7 +125,7 @@ class TrtFullGraph:
             raise ArgumentError(f"extents: expected {expected}, got {extents.shape} {extents.dtype}")
         self.record.profile.expect(len(images), (images.shape[1], images.shape[2]))
 
-    def _load_plugin(self, file: EngineFile, library: Path | None) -> None:
+    def _load_plugin(self, file: EngineFile, library: Path | None, gpu: int) -> None:
         plugin: Any = file.record.plugin
         named = named_library()
         usual = [*([named] if named else []), file.path.with_name(plugin["file"])]
@@ -143,7 +143,9 @@ class TrtFullGraph:
                 f"{self.record.rebuild_command(file.path)}"
             )
         info = read_marker(fitting[0])
-        expect_for(info, str(self._trt.__version__))
+        # An engine may run on other GPUs than the one it was built on; the kernel would say so at the first
+        # batch, and to standard error alone.
+        expect_for(info, str(self._trt.__version__), find_gpu(gpu).compute_capability)
         registry = self._runtime.get_plugin_registry()
         if is_registered(registry):  # by another engine of this process, or by its program
             return
