@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stn_deploy.errors import EngineError
+from stn_deploy.errors import EngineError, OutputError
 from stn_deploy.plugins.ahead_of_time.node import ATTRIBUTES
 from stn_deploy.plugins.ahead_of_time.ptx import PTX
 from stn_deploy.plugins.launch.plan import ELEMENT_BYTES
@@ -70,7 +70,7 @@ def library_status(path: Path | None, tensorrt: str | None) -> dict[str, Any]:
         return {"library": None, "missing": "TensorRT is not installed, so none is looked for"}
     try:
         return _described(find_library(tensorrt, build=False))
-    except EngineError as error:
+    except (EngineError, OutputError) as error:
         return {"library": None, "missing": str(error)}
 
 

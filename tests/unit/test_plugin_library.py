@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -22,6 +24,7 @@ from stn_deploy.plugins.library import (
     build_library,
     cache_folder,
     cached_build,
+    cached_files,
     expect_for,
     find_compiler,
     find_headers,
@@ -473,3 +476,32 @@ def test_the_cache_is_where_the_desktop_says(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "relative/path"):  # the specification: a relative one is to be ignored
         assert cache_folder({"XDG_CACHE_HOME": value}) == tmp_path / ".cache" / "stn-deploy" / "plugins"
+
+
+def test_without_a_home_the_user_is_told_where_a_cache_may_be_and_all_else_works(
+    bare: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nobody(number: int) -> NoReturn:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    homeless = {**bare, "XDG_CACHE_HOME": ""}
+    with pytest.raises(OutputError, match="found none; set XDG_CACHE_HOME"):
+        found_for(homeless)
+    assert cached_files(homeless) == []
+    named = write_library(tmp_path / "named.so")
+    assert found_for(homeless, named=named).path == named
+    prebuilt = write_library(tmp_path / "prebuilt" / "any" / LIBRARY)
+    assert found_for(homeless).path == prebuilt
+
+
+def test_a_place_without_locks_is_named(
+    able: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def without(*_: object) -> NoReturn:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with pytest.raises(OutputError, match="cannot be locked .*; set XDG_CACHE_HOME"):
+        cached_build(recipe_of(able), tmp_path / "cache")

@@ -16,10 +16,20 @@ from stn_deploy.plugins.library.recipe import AUTOLOAD, LIBRARY, Recipe, sources
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """Where libraries are kept: in XDG_CACHE_HOME, ~/.cache by default."""
+    """Where libraries are kept: in XDG_CACHE_HOME, ~/.cache by default.
+
+    Raises:
+        OutputError: the user has neither, as in a container that is run under any number.
+    """
     variables = os.environ if environment is None else environment
     base = variables.get("XDG_CACHE_HOME", "")
-    start = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    try:
+        start = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    except RuntimeError as error:  # and not a folder that others can write to: what lies there is loaded
+        raise OutputError(
+            "plugin library: expected a home folder to keep it in, found none; set XDG_CACHE_HOME to a "
+            "folder of your own"
+        ) from error
     return start / "stn-deploy" / "plugins"
 
 
@@ -36,7 +46,10 @@ def cached_libraries(folder: Path) -> list[LibraryInfo]:
 
 def cached_files(environment: Mapping[str, str] | None = None) -> list[Path]:
     """All libraries in the cache, of whatever sources: an engine needs the one that it was built with."""
-    return sorted(cache_folder(environment).glob(f"*/{LIBRARY}"))
+    try:
+        return sorted(cache_folder(environment).glob(f"*/{LIBRARY}"))
+    except OutputError:  # there is no cache
+        return []
 
 
 def cached_build(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Path:
@@ -83,4 +96,9 @@ def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
             if progress is not None:
                 progress(0, 1, "waiting for another process that builds it")
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # some file systems of a network have no locks
+            raise OutputError(
+                f"{path}: cannot be locked ({error.strerror or error}); set XDG_CACHE_HOME to a folder of "
+                "this machine"
+            ) from error
         yield

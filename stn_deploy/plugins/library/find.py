@@ -49,7 +49,7 @@ def find_library(
         progress: told while it is built. environment: of the process by default.
     Raises:
         EngineError: the named one does not fit; or none is found and none can be built, with both reasons.
-        OutputError: the cache cannot be written.
+        OutputError: there is no place for a cache, or it cannot be written.
     """
     gpus = tuple(dict.fromkeys(([compute_capability] if compute_capability else []) + list(others)))
     path = named_library(named, environment)
@@ -57,9 +57,9 @@ def find_library(
         info = read_marker(path)
         expect_for(info, tensorrt, *gpus)
         return info
-    cache = cache_folder(environment)
     reasons = []
-    for name, folder in (("prebuilt", PREBUILT), ("built here before", cache)):
+    for name in ("prebuilt", "built here before"):
+        folder = PREBUILT if name == "prebuilt" else cache_folder(environment)
         found = cached_libraries(folder)
         fitting = [info for info in found if _fits(info, tensorrt, gpus)]
         if fitting:
@@ -83,7 +83,7 @@ def find_library(
     asked = tuple(int(each.replace(".", "")) for each in gpus)
     usable = asked if set(asked) <= set(compiler.architectures) else ()
     recipe = Recipe(headers=headers, compiler=compiler, architectures=compiler.chosen(usable))
-    built = read_marker(cached_build(recipe, cache, progress))
+    built = read_marker(cached_build(recipe, cache_folder(environment), progress))
     expect_for(built, tensorrt, *gpus)
     return built
 
