@@ -105,7 +105,13 @@ class FakeCupy(ModuleType):
         self.streams: dict[int, int] = {}
         self.made: list[tuple[int, int]] = []
         self._devices, self._entered = [0], [0]
-        self.cuda = SimpleNamespace(Device=self._device, get_current_stream=self._stream)
+        streams = SimpleNamespace(null=self.stream(0), from_external=self._foreign)
+        self.cuda = SimpleNamespace(
+            Device=self._device,
+            get_current_stream=self._stream,
+            Stream=streams,
+            ExternalStream=self.stream,
+        )
 
     def stream(self, ptr: int) -> CupyStream:
         return CupyStream(ptr, self._entered)
@@ -121,6 +127,11 @@ class FakeCupy(ModuleType):
 
     def _device(self, index: int) -> Any:
         return CupyStream(index, self._devices)
+
+    def _foreign(self, stream: Any) -> CupyStream:
+        version, ptr = stream.__cuda_stream__()
+        assert version == 0
+        return self.stream(ptr)
 
     def _stream(self, device: int = -1) -> CupyStream:
         return self.stream(self.streams.get(max(device, 0), 0))

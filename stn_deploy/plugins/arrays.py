@@ -121,6 +121,7 @@ class _Call:
         self.launcher: Launcher = gpu_launcher()
         self.given = source
         self.stream = stream
+        self.read: list[tuple[str, View]] = []
         self.queue = _address_of(stream, number_of_gpu(source))
         self.source = self._view("source", source)
         self.axes = checked_source(self.source.shape)
@@ -142,6 +143,7 @@ class _Call:
                 "cupy.ascontiguousarray makes one"
             )
         self._check_device(name, view)
+        self.read.append((name, view))
         return view
 
     def run(
@@ -188,15 +190,16 @@ class _Call:
             _check_channels_last("out", view)
         elif view.strides is not None:
             raise ArgumentError(f"out: expected a contiguous array like source, got strides {view.strides}")
-        if _overlap(view, self.source):
-            raise ArgumentError("out: expected memory of its own, got memory of source")
+        for name, other in (("source", self.source), *self.read):
+            if _overlap(view, other):
+                raise ArgumentError(f"out: expected memory of its own, got memory of {name}")
 
     def _new(self, shape: tuple[int, ...]) -> Any:
         """A new array of CuPy, in type and layout of the source."""
         cupy = _cupy()
         n, c, *sizes = shape
         dtype = getattr(self.given, "dtype", None) if is_of_cupy(self.given) else self._type()
-        with cupy.cuda.Device(self.source.device), _in_stream(self.stream):
+        with cupy.cuda.Device(self.source.device), _in_stream(cupy, self.stream, self.queue):
             if not self.channels_last:
                 return cupy.empty(shape, dtype)
             return cupy.moveaxis(cupy.empty((n, *sizes, c), dtype), -1, 1)
@@ -244,9 +247,31 @@ def _address_of(stream: Any, device: int | None) -> int:
     )
 
 
-def _in_stream(stream: Any) -> AbstractContextManager[object]:
-    """CuPy reuses the memory of an array on the stream on which it was made."""
-    return stream if hasattr(stream, "ptr") and hasattr(stream, "__enter__") else nullcontext()
+class _Foreign:
+    """A stream by its address, in NVIDIA's protocol for streams of Python."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address
+
+
+def _in_stream(cupy: Any, stream: Any, address: int) -> AbstractContextManager[Any]:
+    """Where a new array is made: CuPy gives memory again to the stream on which it was given back.
+
+    Memory of another stream may be read there yet, by what was queued before.
+    """
+    if stream is None:
+        return nullcontext()
+    if hasattr(stream, "ptr") and hasattr(stream, "__enter__"):
+        return stream  # type: ignore[no-any-return]
+    if not address:
+        return cupy.cuda.Stream.null  # type: ignore[no-any-return]
+    by_protocol = getattr(cupy.cuda.Stream, "from_external", None)  # from CuPy 14 on
+    made: AbstractContextManager[Any]
+    made = by_protocol(_Foreign(address)) if by_protocol else cupy.cuda.ExternalStream(address)
+    return made
 
 
 def _check_channels_last(name: str, view: View) -> None:

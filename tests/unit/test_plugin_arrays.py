@@ -206,6 +206,23 @@ def test_a_new_array_belongs_to_the_stream_of_cupy_that_is_named(
     assert cupy.made == [(0, 0x42)]
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["CuPy 14", "CuPy 13"])
+@pytest.mark.parametrize(
+    ("stream", "address"), [(0x66, 0x66), (TorchStream(), 0x77), (CoreStream(), 0x88), (0, 0)]
+)
+def test_a_new_array_belongs_to_the_stream_that_is_named_whoever_made_that(
+    stream: Any, address: int, old: bool, launcher: EmulatedLauncher, cupy: FakeCupy
+) -> None:
+    """Else CuPy may give it memory that another stream still reads."""
+    if old:
+        del cupy.cuda.Stream.from_external
+    given: dict[str, Any] = {name: of_cupy(tensor) for name, tensor in tensors().items()}
+    with cupy.stream(0x42):
+        arrays.theta_grid_sample(**given, output_size=OUTPUT, stream=stream)
+    assert launcher.launched[0][2] == address
+    assert cupy.made == [(0, address)]
+
+
 def test_a_stream_that_an_array_is_made_on_is_waited_for(launcher: EmulatedLauncher) -> None:
     inputs = tensors()
     queued = {"source": 0x55, "basis": None, "theta": 1, "extents": 0x66}
@@ -345,6 +362,20 @@ def test_an_output_in_the_memory_of_the_source_is_refused(launcher: EmulatedLaun
     for part in (inputs["source"].flatten()[:120], inputs["source"].flatten()[-120:]):
         with pytest.raises(ArgumentError, match="out: expected memory of its own, got memory of source"):
             arrays.theta_grid_sample(**given, output_size=OUTPUT, out=DlpackArray(part.view(3, 2, *OUTPUT)))
+
+
+@pytest.mark.parametrize("name", ["basis", "theta", "extents"])
+def test_an_output_in_the_memory_of_what_positions_come_from_is_refused(
+    name: str, launcher: EmulatedLauncher
+) -> None:
+    inputs = tensors()
+    room = empty(3 * 2 * 20 + inputs[name].numel())
+    room[100 : 100 + inputs[name].numel()] = inputs[name].flatten()
+    inputs[name] = room[100 : 100 + inputs[name].numel()].view(inputs[name].shape)
+    given: dict[str, Any] = {each: DlpackArray(tensor) for each, tensor in inputs.items()}
+    with pytest.raises(ArgumentError, match=f"out: expected memory of its own, got memory of {name}"):
+        arrays.theta_grid_sample(**given, output_size=OUTPUT, out=DlpackArray(room[:120].view(3, 2, *OUTPUT)))
+    assert not launcher.launched
 
 
 def test_a_grid_that_does_not_fit_is_refused(launcher: EmulatedLauncher) -> None:
