@@ -68,19 +68,39 @@ def test_every_type_and_layout_samples_alike(cupy: Any, case: Case, channels_las
     assert close(cupy.asnumpy(found), expected, dtype)
 
 
-def test_work_is_queued_on_the_stream_that_is_named(cupy: Any) -> None:
+WAIT = """
+extern "C" __global__ void wait(long long cycles) {
+    const long long start = clock64();
+    while (clock64() - start < cycles) {}
+}
+"""
+
+
+@pytest.mark.parametrize("named", [None, "stream", "address"])
+def test_work_is_queued_on_the_stream_that_is_named(cupy: Any, named: str | None) -> None:
+    """The source is filled late: a kernel on any other stream would find zeros."""
     case = CASES[12]
     inputs = inputs_of(case)
-    stream = cupy.cuda.Stream(non_blocking=True)
+    source, *rest = (
+        cupy.asarray(each) for each in (inputs.source, inputs.basis, inputs.theta, inputs.extents)
+    )
+    settings = {**case.settings, "output_size": inputs.output_size, "homogeneous": case.homogeneous}
+    arrays.theta_grid_sample(source, *rest, **settings)  # loads the kernel
+    stream, wait = cupy.cuda.Stream(non_blocking=True), cupy.RawKernel(WAIT, "wait")
+    wait((1,), (1,), (np.int64(1),))
     with stream:
-        source = cupy.asarray(inputs.source)
-        found = run(cupy, case, inputs, source)
+        late = cupy.zeros_like(source)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        wait((1,), (1,), (np.int64(100_000_000),))
+        cupy.copyto(late, source)
+        if named is None:
+            found = arrays.theta_grid_sample(late, *rest, **settings)
+    if named is not None:
+        by = stream if named == "stream" else stream.ptr
+        found = arrays.theta_grid_sample(late, *rest, **settings, stream=by)
     stream.synchronize()
     assert close(cupy.asnumpy(found), expected_of(case, inputs))
-    cupy.cuda.Device().synchronize()
-    again = run(cupy, case, inputs, source, stream=stream)
-    stream.synchronize()
-    assert close(cupy.asnumpy(again), expected_of(case, inputs))
 
 
 def test_arrays_of_torch_are_taken_as_they_are(cupy: Any, torch_gpu: str) -> None:

@@ -21,7 +21,8 @@ def test_the_kernels_are_clean(cupy: Any, tool: str, pytestconfig: pytest.Config
     )
     if sanitizer is None:
         pytest.skip("needs compute-sanitizer, which comes with the CUDA toolkit")
-    environment = {**os.environ, "PYTHONPATH": str(pytestconfig.rootpath)}
+    folders = filter(None, (str(pytestconfig.rootpath), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     command = [
         sanitizer,
         "--tool",
