@@ -21,7 +21,6 @@ from tests.plugin_library import (
     HARNESS,
     LIBRARY,
     NO_HEADERS,
-    SYSTEM_HEADERS,
     built,
     each_version,
     headers,
@@ -217,12 +216,15 @@ def test_nvidia_s_parser_finds_our_creator_for_the_node_of_the_shipped_model(tmp
     ids=["none", "TensorRT 8", "TensorRT-RTX"],
 )
 def test_cmake_refuses_headers_that_will_not_do(version: str | None, message: str, tmp_path: Path) -> None:
-    if version is not None:
-        (tmp_path / "NvInfer.h").touch()
-        (tmp_path / "NvInferVersion.h").write_text(f"{version}\n")
-    elif any((Path(folder) / "NvInfer.h").is_file() for folder in SYSTEM_HEADERS):
-        pytest.skip("the system has TensorRT's headers")
-    done = configured(tmp_path / "build", f"-DTENSORRT_ROOT={tmp_path}", "-DCMAKE_CUDA_ARCHITECTURES=75")
+    system, root = tmp_path / "system", tmp_path / "root"  # what is found elsewhere is not what was named
+    headers = {system: "#define NV_TENSORRT_MAJOR 10", root: version}
+    for folder, text in headers.items():
+        (folder / "include").mkdir(parents=True)
+        if text is not None:
+            (folder / "include" / "NvInfer.h").touch()
+            (folder / "include" / "NvInferVersion.h").write_text(f"{text}\n")
+    places = [f"-DTENSORRT_ROOT={root}", f"-DCMAKE_PREFIX_PATH={system}"]
+    done = configured(tmp_path / "build", *places, "-DCMAKE_CUDA_ARCHITECTURES=75")
     assert done.returncode != 0
     assert message in re.sub(r"\s+", " ", done.stderr)
 
