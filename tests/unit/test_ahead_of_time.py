@@ -96,6 +96,7 @@ def test_what_is_neither_images_nor_volumes_is_refused(dimensions: int) -> None:
             {"source": (4, 3, 9, 9), "theta": (5, 14, 2)},
             "theta: expected (4, 14, 2), got (5, 14, 2); source has n",
         ),
+        ({"source": (None, 3, 0, None)}, "source: expected at least 1 pixel in each direction, got (?, 3, 0"),
         ({"theta": (5, 14, 2), "extents": (1, 2)}, "extents: expected (5, 2), got (1, 2); theta has n = 5"),
         ({"basis": (None, 14)}, "basis: expected (1680, k) with 1680 fixed, got (?, 14)"),
         ({"theta": (None, None, 2)}, "theta: expected (n, 14, 2) with k fixed, got (?, ?, 2)"),
@@ -122,6 +123,12 @@ def test_a_homogeneous_theta_has_a_column_more_and_a_grid_gives_the_size_of_the_
     assert node(2, {"homogeneous": [1]}).patterns()["theta"] == ("n", "k", 3)
     given = Node.of("GivenGridSample", 3, {name: IMAGES[name] for name in list(IMAGES)[:3]})
     given.expect_shapes({"source": (2, 1, 4, 5, 6), "grid": (2, None, None, 7, 3)})
+    many = {"source": (None, 1, 4, 5, 6), "grid": (None, 2048, None, 2**20, 3)}
+    check_refusal(
+        lambda: given.expect_shapes(many),
+        ShapeError,
+        "grid: expected at most 2147483647 positions, got (?, 2048, ?, 1048576, 3)",
+    )
     message = "grid: expected (2, output depth, output height, output width, 3), got (2, 8, 7, 2)"
     check_refusal(
         lambda: given.expect_shapes({"source": (2, 1, 4, 5, 6), "grid": (2, 8, 7, 2)}), ShapeError, message

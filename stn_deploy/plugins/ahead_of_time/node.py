@@ -117,6 +117,18 @@ class Node:
                 if length != number:
                     reason = f"; {where} has {wanted} = {number}" if where else ""
                     raise ShapeError(f"{name}: expected {expected}, got {got}{reason}")
+        _expect_lengths(**shapes)
+
+
+def _expect_lengths(
+    source: Sequence[int | None], grid: Sequence[int | None] = (), **_: Sequence[int | None]
+) -> None:
+    """The kernel reads a pixel wherever it samples, and counts positions in 32 bits."""
+    if 0 in source[2:]:
+        raise ShapeError(f"source: expected at least 1 pixel in each direction, got {_text(source, {})}")
+    positions = math.prod(length for length in grid[1:-1] if length is not None)
+    if positions > _LONGEST and 0 not in grid:
+        raise ShapeError(f"grid: expected at most {_LONGEST} positions, got {_text(grid, {})}")
 
 
 def _choice(name: str, attributes: Mapping[str, Sequence[int]], codes: Mapping[int, Choice]) -> Choice:
