@@ -111,7 +111,9 @@ def replace(
     ] = False,
     function: Annotated[
         str,
-        typer.Option(help="keep what runs without the plugin; strip, where the nodes are of several kinds."),
+        typer.Option(
+            help="keep what runs without the plugin; strip, for several kinds, or TensorRT 10.1 to 10.6."
+        ),
     ] = "keep",
 ) -> None:
     """Have the plugin take the GridSample nodes of any model, in TensorRT of every version from 10.0 on."""

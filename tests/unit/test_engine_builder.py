@@ -221,7 +221,7 @@ def test_what_tensorrt_rtx_cannot_do_is_refused_with_a_reason(settings: dict, me
     [
         ({"compute_capabilities": ("8.6",)}, "builds for the GPU it runs on"),
         ({"version_compatible": True}, "has no such option"),
-        ({"plugin": "on"}, "expected the library that ONNX Runtime is to load"),
+        ({"plugin": "on"}, "load, got none; name it by --plugin-library"),
     ],
 )
 def test_what_onnxruntime_has_no_option_for_is_refused(settings: dict, message: str, model: Path) -> None:

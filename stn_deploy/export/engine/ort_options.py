@@ -41,7 +41,9 @@ def ort_options(
         raise ArgumentError("version compatible: ONNX Runtime's provider has no such option; expected no")
     library = None if settings.plugin == "off" else named_library(settings.plugin_library)
     if settings.plugin == "on" and library is None:
-        raise ArgumentError("plugin: expected the library that ONNX Runtime is to load, got none")
+        raise ArgumentError(
+            "plugin: expected the library that ONNX Runtime is to load, got none; name it by --plugin-library"
+        )
     folder = model.parent / "tensorrt" if cache is None else cache
     options = {
         "trt_engine_cache_enable": "1",

@@ -82,7 +82,7 @@ class BuildSettings:
         if self.plugin == "on" or self.plugin_library is not None:
             raise ArgumentError(
                 "plugin: TensorRT-RTX has no plugins and fuses the standard operators itself; expected off "
-                "or auto, or the library tensorrt"
+                "or auto, or TensorRT itself: --backend tensorrt"
             )
         if self.timing_cache is not None:
             raise ArgumentError(
