@@ -6,6 +6,10 @@
     |-- ImageError                      one image that cannot be used: unreadable, truncated, too large ...
     |-- DatasetError                    a dataset without a needed file, column or sample
     |-- ArtifactError                   a model file that is not ours, too new, or damaged
+    |-- BatchError                      a batch whose handler did not give a result for each item
+    |   |-- QueueFullError              an item that found no room in the line
+    |   `-- DeadlineError (TimeoutError) an item whose deadline passed before it was taken up
+    |-- ClosedError                     something used after it was closed, or in a fork of its process
     |-- EngineError                     an engine that cannot be built, or that does not fit this machine
     |-- OutputError                     a result that could not be written
     |-- TrainingError                   training that cannot go on, for example a loss that is not finite
@@ -39,6 +43,22 @@ class DatasetError(StnDeployError):
 
 class ArtifactError(StnDeployError):
     """A model file is not a rectifier of ours, is of a newer format, or is damaged."""
+
+
+class BatchError(StnDeployError):
+    """A batch, or an item for one, could not be computed."""
+
+
+class QueueFullError(BatchError):
+    """An item found no room in the line."""
+
+
+class DeadlineError(BatchError, TimeoutError):
+    """The deadline of an item passed before the item was taken up."""
+
+
+class ClosedError(StnDeployError):
+    """Something was used after it was closed, or in a fork of the process that it lives in."""
 
 
 class EngineError(StnDeployError):

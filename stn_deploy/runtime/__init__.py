@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from stn_deploy.runtime.canvas import pack_canvas
 from stn_deploy.runtime.rectifier import DEFAULT_MODEL, Rectifier
 from stn_deploy.runtime.result import Rectified
 
-__all__ = ["DEFAULT_MODEL", "Rectified", "Rectifier", "pack_canvas"]
+if TYPE_CHECKING:
+    from stn_deploy.runtime.batching import BatchCounters, Batcher, BatchLimits, batching_rectifier
+
+_LAZY = dict.fromkeys(
+    ("BatchCounters", "BatchLimits", "Batcher", "batching_rectifier"), "stn_deploy.runtime.batching"
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "BatchCounters",
+    "BatchLimits",
+    "Batcher",
+    "Rectified",
+    "Rectifier",
+    "batching_rectifier",
+    "pack_canvas",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What only services need is imported on first use."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'stn_deploy.runtime' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
