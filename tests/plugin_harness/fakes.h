@@ -26,13 +26,15 @@ public:
     bool hasOverflowed() const noexcept override { return false; }
     void clear() noexcept override { messages_.clear(); }
     bool reportError(nvinfer1::ErrorCode code, ErrorDesc message) noexcept override {
-        messages_.push_back(std::to_string(static_cast<int32_t>(code)) + " " + message);
+        char const* const held = references_ == 1 ? " " : " to a recorder that nobody holds: ";
+        messages_.push_back(std::to_string(static_cast<int32_t>(code)) + held + message);
         return false;
     }
-    RefCount incRefCount() noexcept override { return 1; }
-    RefCount decRefCount() noexcept override { return 1; }
+    RefCount incRefCount() noexcept override { return ++references_; }
+    RefCount decRefCount() noexcept override { return --references_; }
 
 private:
+    RefCount references_ = 0;
     std::vector<std::string> messages_;
 };
 

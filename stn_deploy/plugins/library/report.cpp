@@ -15,7 +15,9 @@ void report(nvinfer1::ErrorCode code, char const* who, char const* message,
     nvinfer1::IErrorRecorder* recorder = context == nullptr ? nullptr : context->getErrorRecorder();
     if (recorder == nullptr) recorder = registry_recorder();
     if (recorder != nullptr) {
+        recorder->incRefCount();  // it may be taken off the registry, and go, while it is told
         recorder->reportError(code, line.data());
+        recorder->decRefCount();
     } else {
         std::fprintf(stderr, "%s\n", line.data());
     }
