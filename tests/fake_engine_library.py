@@ -27,13 +27,8 @@ from tests.fake_python_plugins import FakePythonPlugins
 
 def plugin_file(tensorrt: str = "10.9.0", *, architectures: str = "75-virtual", note: bytes = b"") -> bytes:
     """A plugin library for a version of TensorRT and for some GPUs."""
-    said = {
-        "format": 1,
-        "tensorrt": tensorrt,
-        "cuda": "13.0",
-        "architectures": architectures,
-        "sources": "ab",
-    }
+    said = {"format": 1, "tensorrt": tensorrt, "cuda": "13.0", "sources": "ab"}
+    said["architectures"] = architectures
     return b"\x7fELF stn_deploy plugin " + json.dumps(said).encode() + b"\0" + note
 
 
@@ -349,7 +344,8 @@ class _Context:
         self._session, self._outputs, self._cuda = session, outputs, cuda
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
-        self.breaks = False
+        self.breaks: bool | str = False
+        self.error_recorder: Any = None
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self._shapes[name] = tuple(shape)
@@ -366,6 +362,8 @@ class _Context:
 
     def execute_async_v3(self, stream: int) -> bool:
         if self.breaks:
+            if isinstance(self.breaks, str):
+                self.error_recorder.report_error(3, self.breaks)
             return False
         addresses, shapes = dict(self._addresses), dict(self._shapes)
         work: Callable[[], None] = lambda: self._execute(addresses, shapes)  # noqa: E731

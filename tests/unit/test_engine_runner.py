@@ -188,6 +188,20 @@ def test_an_engine_with_the_plugin_loads_its_library_from_beside_it_and_no_other
     assert cuda.streams == {}
 
 
+def test_what_the_plugin_refuses_while_it_runs_reaches_the_user(
+    model: Path, crops: list[Image], tmp_path: Path, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, path = tmp_path / "libplugin.so", tmp_path / "x.engine"
+    library.write_bytes(PLUGIN_FILE)
+    install_library(monkeypatch, FakeTensorRT(cuda=cuda))
+    build_engine(model, path, BuildSettings(plugin="on", plugin_library=library, profile=SETTINGS.profile))
+    with TrtFullGraph(path) as runner:
+        runner._context.breaks = "ThetaGridSample: theta: expected 14 rows like the basis, got 13"
+        for _ in range(2):  # each run tells its own reason, once
+            with pytest.raises(EngineError, match=r"^the engine failed: ThetaGridSample: .* got 13$"):
+                runner.run(*pack_canvas(crops[:1]))
+
+
 def test_the_example_of_the_guide_runs(
     engine: Path, crops: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:

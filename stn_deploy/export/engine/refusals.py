@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from stn_deploy.errors import EngineError
-from stn_deploy.runtime.engines.libraries import Library
+from stn_deploy.runtime.engines.libraries import Library, error_recorder
 
 
 class Refusals:
@@ -37,7 +37,7 @@ class Refusals:
         if hasattr(trt, "IErrorRecorder") and hasattr(trt, "get_plugin_registry"):
             registry = trt.get_plugin_registry()
             if registry.error_recorder is None:
-                self._recorder = _recorder(trt, self._heard)
+                self._recorder = error_recorder(trt, self._heard)
                 registry.error_recorder = self._recorder
         return self
 
@@ -50,32 +50,3 @@ class Refusals:
         reasons = [reason for reason in self.reasons() if reason not in str(error)]
         if isinstance(error, EngineError) and reasons:
             raise EngineError(f"{error} ({'; '.join(reasons[:3])})") from error
-
-
-def _recorder(trt: Any, heard: list[str]) -> Any:
-    class Recorder(trt.IErrorRecorder):  # type: ignore[misc]
-        """Notes descriptions; of the methods TensorRT calls but the last one."""
-
-        def __init__(self) -> None:
-            trt.IErrorRecorder.__init__(self)
-
-        def get_num_errors(self) -> int:
-            return len(heard)
-
-        def get_error_code(self, _: int) -> Any:
-            return trt.ErrorCodeTRT.UNSPECIFIED_ERROR
-
-        def get_error_desc(self, index: int) -> str:
-            return heard[index]
-
-        def has_overflowed(self) -> bool:
-            return False
-
-        def clear(self) -> None:
-            heard.clear()
-
-        def report_error(self, _: Any, text: str) -> bool:
-            heard.append(text)
-            return False
-
-    return Recorder()

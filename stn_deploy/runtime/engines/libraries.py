@@ -59,6 +59,37 @@ class Log:
         return "; ".join(text.strip() for text in texts[-count:]) or "its log says nothing"
 
 
+def error_recorder(trt: Any, heard: list[str]) -> Any:
+    """A recorder of TensorRT's: what is reported to it goes to ``heard``. Keep it as long as it is in use."""
+
+    class Recorder(trt.IErrorRecorder):  # type: ignore[misc]
+        """Notes descriptions; of the methods TensorRT calls but the last one."""
+
+        def __init__(self) -> None:
+            trt.IErrorRecorder.__init__(self)
+
+        def get_num_errors(self) -> int:
+            return len(heard)
+
+        def get_error_code(self, _: int) -> Any:
+            return trt.ErrorCodeTRT.UNSPECIFIED_ERROR
+
+        def get_error_desc(self, index: int) -> str:
+            return heard[index]
+
+        def has_overflowed(self) -> bool:
+            return False
+
+        def clear(self) -> None:
+            heard.clear()
+
+        def report_error(self, _: Any, text: str) -> bool:
+            heard.append(text)
+            return False
+
+    return Recorder()
+
+
 def version_numbers(version: str) -> tuple[int, ...]:
     """10.13.3.9 -> (10, 13, 3, 9); what is not a number ends it."""
     found = re.match(r"\d+(\.\d+)*", version)

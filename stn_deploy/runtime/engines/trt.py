@@ -18,7 +18,7 @@ from stn_deploy.plugins.library.loading import is_registered, load_into
 from stn_deploy.runtime.engines import FloatBatch, Localisation
 from stn_deploy.runtime.engines.device import Device, find_gpu
 from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
-from stn_deploy.runtime.engines.libraries import Log, find_library
+from stn_deploy.runtime.engines.libraries import Log, error_recorder, find_library
 
 _INPUTS = ("images", "extents")
 _OUTPUTS = ("rectified", "theta", "score")
@@ -66,6 +66,10 @@ class TrtFullGraph:
                     f"{file.path}: {self.record.backend} refuses it: {self._log.last()}. "
                     f"Build it again with: {self.record.rebuild_command(file.path)}"
                 )
+            self._refusals: list[str] = []
+            if plugin and plugin["kind"] == "library":  # a plugin cannot write into TensorRT's log
+                self._recorder = error_recorder(trt, self._refusals)
+                self._context.error_recorder = self._recorder
             types = {name: self._engine.get_tensor_dtype(name) for name in _OUTPUTS}
             self._types = {name: np.dtype(trt.nptype(kind)) for name, kind in types.items()}
         except BaseException:
@@ -80,18 +84,19 @@ class TrtFullGraph:
             EngineError: the GPU fails.
         """
         self._check(images, extents)
+        self._refusals.clear()
         self._device.activate()
         inputs: tuple[NDArray[Any], ...] = (images, extents)
         for name, values in zip(_INPUTS, inputs, strict=True):
             if not self._context.set_input_shape(name, values.shape):
-                raise EngineError(f"{name}: the engine refuses the shape {values.shape}: {self._log.last()}")
+                raise EngineError(f"{name}: the engine refuses the shape {values.shape}: {self._reason()}")
             self._context.set_tensor_address(name, self._device.upload(name, values))
         results = {}
         for name in _OUTPUTS:
             results[name] = np.empty(tuple(self._context.get_tensor_shape(name)), self._types[name])
             self._context.set_tensor_address(name, self._device.address(name, results[name].nbytes))
         if not self._context.execute_async_v3(self._device.stream):
-            raise EngineError(f"the engine failed: {self._log.last()}")
+            raise EngineError(f"the engine failed: {self._reason()}")
         for name, values in results.items():
             self._device.download(name, values)
         self._device.wait()
@@ -114,6 +119,10 @@ class TrtFullGraph:
             return trt.Runtime(self._log.logger)
         except (TypeError, RuntimeError) as error:  # pybind11's way to say that it returned nothing
             raise EngineError(f"{self.record.backend} does not start: {self._log.last()}") from error
+
+    def _reason(self) -> str:
+        """What the plugin refused, else what the log says last."""
+        return "; ".join(dict.fromkeys(self._refusals)) or self._log.last()
 
     def _check(self, images: NDArray[np.uint8], extents: FloatBatch) -> None:
         if self._context is None:
