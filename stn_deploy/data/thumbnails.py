@@ -59,9 +59,9 @@ def thumbnail_batch(
     align_corners: bool = False,
 ) -> NDArray[np.float32]:
     """Thumbnails as the localisation network takes them: (n, 3, height, width); see `thumbnail`."""
-    thumbnails = np.stack(
-        [thumbnail(image, size, input_size=input_size, align_corners=align_corners) for image in images]
-    )
+    thumbnails = np.empty((len(images), *size, 3), np.float32)
+    for place, image in zip(thumbnails, images, strict=True):
+        place[:] = thumbnail(image, size, input_size=input_size, align_corners=align_corners)
     return np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from stn_deploy.geometry import TextSpline, checked_size, measure_text_lines, pi
 from stn_deploy.geometry.convention import Size
 from stn_deploy.runtime.engines.ort import OrtLocaliser
 from stn_deploy.runtime.result import Rectified
-from stn_deploy.runtime.sampling import sample_original, supersampling
+from stn_deploy.runtime.sampling import sample_originals, supersampling
 
 Image = NDArray[np.uint8]
 
@@ -147,52 +147,72 @@ class Rectifier:
         )
         theta, score = self._localiser.localise(thumbnails, sizes)
         measures = measure_text_lines(pixels_from_normalised(theta, sizes[:, None]))
+        applied = (score >= self.threshold).tolist()
+        chosen = [index for index, straighten in enumerate(applied) if straighten]
+        self._expect_samplable(images, chosen)
         # Control points inside the edges of the output measure a part of it.
         part = 1 - self.spec.control_inset
-        heights, lengths = measures.height / part, measures.length / part
+        crops = self._crops(
+            [images[index] for index in chosen],
+            theta[chosen],
+            measures.height[chosen] / part,
+            measures.length[chosen] / part,
+        )
+        found = list(given)
+        for index, crop in zip(chosen, crops, strict=True):
+            found[index] = crop
         return [
-            self._finish(*each) for each in zip(given, images, theta, score, heights, lengths, strict=True)
+            Rectified(
+                image=crop,
+                applied=straightened,
+                score=sure,
+                theta=points,
+                source_size=(image.shape[0], image.shape[1]),
+                spline=self._spline,
+            )
+            for crop, straightened, sure, points, image in zip(
+                found, applied, score.tolist(), theta, images, strict=True
+            )
         ]
 
-    def _finish(
-        self,
-        given: Image,
-        image: Image,
-        theta: NDArray[np.float32],
-        score: np.float32,
-        text_height: np.float32,
-        text_length: np.float32,
-    ) -> Rectified:
-        """One result. Heights and lengths are those of the output's edges in the source, pixels."""
-        applied = bool(score >= self.threshold)
-        crop = given
-        if applied:
-            if max(image.shape[:2]) > LONGEST_SIDE:
+    def _expect_samplable(self, images: list[Image], chosen: list[int]) -> None:
+        for index in chosen:
+            height, width = images[index].shape[:2]
+            if max(height, width) > LONGEST_SIDE:
                 raise ImageError(
-                    f"image: expected sides of at most {LONGEST_SIDE} pixels, got {image.shape[0]} x "
-                    f"{image.shape[1]}; cut it into parts"
+                    f"image: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; cut it "
+                    "into parts"
                 )
-            size = self._size or self._natural_size(float(text_height), float(text_length))
-            factor = min(supersampling(float(text_height), size[0]), LONGEST_SIDE // max(size))
-            crop = sample_original(
-                image,
-                theta,
-                size,
-                spline=self._spline,
-                supersample=factor,
-                exact=self._size is not None and factor == 1,
-                fill=self.spec.fill,
-            )
-        return Rectified(
-            image=crop,
-            applied=applied,
-            score=float(score),
-            theta=theta,
-            source_size=(image.shape[0], image.shape[1]),
+
+    def _crops(
+        self,
+        images: list[Image],
+        theta: NDArray[np.float32],
+        text_heights: NDArray[np.floating[Any]],
+        text_lengths: NDArray[np.floating[Any]],
+    ) -> list[Image]:
+        """Straightened crops. Heights and lengths are those of the output's edges in the source, pixels."""
+        if self._size is None:
+            sizes = self._natural_sizes(text_heights, text_lengths)
+        else:
+            sizes = [self._size] * len(images)
+        factors = supersampling(text_heights, sizes[0][0]) if sizes else []
+        return sample_originals(
+            images,
+            theta,
+            sizes,
             spline=self._spline,
+            supersample=[
+                min(factor, LONGEST_SIDE // max(size)) for factor, size in zip(factors, sizes, strict=True)
+            ],
+            exact=self._size is not None,
+            fill=self.spec.fill,
         )
 
-    def _natural_size(self, text_height: float, text_length: float) -> Size:
-        """The chosen height, and the width at which the arc length of the midline keeps its proportion."""
-        aspect = min(text_length / max(text_height, 1e-3), LARGEST_ASPECT)
-        return self._height, min(max(round(self._height * aspect), 4), LONGEST_SIDE)
+    def _natural_sizes(
+        self, text_heights: NDArray[np.floating[Any]], text_lengths: NDArray[np.floating[Any]]
+    ) -> list[Size]:
+        """The chosen height, and the widths at which the arc length of the midline keeps its proportion."""
+        aspects = np.minimum(text_lengths / np.maximum(text_heights, 1e-3), LARGEST_ASPECT)
+        widths = np.clip(np.rint(self._height * aspects.astype(np.float64)), 4, LONGEST_SIDE)
+        return [(self._height, int(width)) for width in widths.tolist()]

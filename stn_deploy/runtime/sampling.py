@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,12 +20,22 @@ _LARGEST_FACTOR = 8
 PLAIN_SPLINE = TextSpline()
 _FAR = 16_000
 """Control points beyond so many pixels take the careful way."""
+_TOGETHER = 1 << 18
+"""Positions whose maps are computed at once: they stay in the cache until they are used."""
+_NOTHING = np.empty((0, 0, 3), np.uint8)
+_Maps = tuple[NDArray[np.float32], "NDArray[np.float32] | None"]
 
 
 @lru_cache(maxsize=8)
 def _exact_basis(spline: TextSpline, count: int, size: Size, supersample: int) -> NDArray[np.float32]:
     samples = target_points((size[0] * supersample, size[1] * supersample))
     return spline.basis(count, samples, size).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _exact_planes(spline: TextSpline, count: int, size: Size) -> NDArray[np.float32]:
+    """(K, P): the exact basis as a matrix product from the left wants it."""
+    return np.ascontiguousarray(spline.pixel_basis(count, size).T.astype(np.float32))
 
 
 def _cell(size: Size) -> int:
@@ -101,17 +112,94 @@ def sample_original(
     Returns:
         (h, w, 3) uint8. Where a coordinate is not finite: the fill, or 0 where there is none.
     """
-    extent = np.array([image.shape[1], image.shape[0]], np.float32)
-    # A grid is linear in theta and each row of the basis sums to one, so the few control points go to pixels,
-    # not the many positions. remap counts pixel centres, we count edges: half a pixel apart.
-    controls = np.asarray((theta + 1) * (extent / 2) - 0.5, np.float32)
+    (controls,), (tame,) = _control_pixels([image], theta[None])
     maps = source_grid(controls, size, spline=spline, supersample=supersample, exact=exact)
-    tame = bool(np.abs(controls).max() < _FAR)
+    return _sampled(image, (maps, None), size, tame=tame, supersample=supersample, fill=fill)
+
+
+def sample_originals(
+    images: Sequence[NDArray[np.uint8]],
+    theta: NDArray[np.float32],
+    sizes: Sequence[Size],
+    *,
+    spline: TextSpline = PLAIN_SPLINE,
+    supersample: Sequence[int],
+    exact: bool = False,
+    fill: float | None = None,
+) -> list[NDArray[np.uint8]]:
+    """`sample_original` of many images: what they share is computed once.
+
+    Args:
+        images: n of (H, W, 3) uint8. theta: (n, K, 2). sizes, supersample: of each.
+        spline, fill: as in `sample_original`.
+        exact: evaluate the spline at each sample of those that are not supersampled; for few different sizes.
+    Returns:
+        n of (h, w, 3) uint8.
+    """
+    if not len(images):
+        return []
+    controls, tame = _control_pixels(images, theta)
+    crops: list[NDArray[np.uint8]] = [_NOTHING] * len(images)
+    groups: dict[Size, list[int]] = {}
+    for index, size in enumerate(sizes):
+        factor = supersample[index]
+        if exact and factor == 1:
+            groups.setdefault(size, []).append(index)
+            continue
+        maps = source_grid(controls[index], size, spline=spline, supersample=factor)
+        crops[index] = _sampled(
+            images[index], (maps, None), size, tame=tame[index], supersample=factor, fill=fill
+        )
+    for size, members in groups.items():
+        for index, planes in _shared_grids(controls, members, size, spline):
+            crops[index] = _sampled(images[index], planes, size, tame=tame[index], fill=fill)
+    return crops
+
+
+def _shared_grids(
+    controls: NDArray[np.float32], members: list[int], size: Size, spline: TextSpline
+) -> Iterator[tuple[int, _Maps]]:
+    """x and y of the samples of images whose V has one size: one matrix product for many of them."""
+    basis = _exact_planes(spline, controls.shape[1], size)
+    together = max(_TOGETHER // basis.shape[1], 1)
+    for start in range(0, len(members), together):
+        chosen = members[start : start + together]
+        rows = np.ascontiguousarray(controls[chosen].transpose(0, 2, 1)).reshape(-1, len(basis))
+        planes = (rows @ basis).reshape(-1, 2, *size)
+        yield from ((index, (x, y)) for index, (x, y) in zip(chosen, planes, strict=True))
+
+
+def _control_pixels(
+    images: Sequence[NDArray[np.uint8]], theta: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """Control points (n, K, 2) in pixels as remap counts them, and whether all of an image are near.
+
+    A grid is linear in theta and each row of the basis sums to one, so the few control points go to pixels,
+    not the many positions. remap counts pixel centres, we count edges: half a pixel apart.
+    """
+    extents = np.array([image.shape[1::-1] for image in images], np.float32)
+    controls = np.asarray((theta + 1) * (extents[:, None] / 2) - 0.5, np.float32)
+    tame: list[bool] = (np.abs(controls).max(axis=(1, 2)) < _FAR).tolist()
+    return controls, tame
+
+
+def _sampled(
+    image: NDArray[np.uint8],
+    maps: _Maps,
+    size: Size,
+    *,
+    tame: bool,
+    supersample: int = 1,
+    fill: float | None = None,
+) -> NDArray[np.uint8]:
+    """V at positions that are interleaved in one array, or come as x and y."""
     if not tame:
-        maps, bad = _tamed(maps, extent)
+        whole = maps[0] if maps[1] is None else np.stack([maps[0], maps[1]], axis=-1)
+        known, bad = _tamed(whole, np.array([image.shape[1], image.shape[0]], np.float32))
+        maps = (known, None)
     outside = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
     nothing = 0.0 if fill is None else fill
-    sampled = _remap(image, maps, None, cv2.INTER_LINEAR, borderMode=outside, borderValue=(nothing,) * 3)
+    sampled = _remap(image, *maps, cv2.INTER_LINEAR, borderMode=outside, borderValue=(nothing,) * 3)
     if not tame:
         sampled[bad] = round(nothing)
     if supersample > 1:
@@ -130,6 +218,7 @@ def _tamed(
     return np.clip(np.where(bad[..., None], 0, maps), -1, extent).astype(np.float32), bad
 
 
-def supersampling(text_height: float, height: int) -> int:
-    """Samples per output pixel for text of a height in the source, drawn at another height, both pixels."""
-    return int(np.clip(round(text_height / height), 1, _LARGEST_FACTOR))
+def supersampling(text_heights: NDArray[np.floating[Any]], height: int) -> list[int]:
+    """Samples per output pixel for texts of some heights in the source, drawn at another one, all pixels."""
+    factors: list[int] = np.clip(np.rint(text_heights / height), 1, _LARGEST_FACTOR).astype(int).tolist()
+    return factors

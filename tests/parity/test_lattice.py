@@ -90,7 +90,7 @@ def test_fine_stripes_become_their_mean_when_text_is_made_much_smaller() -> None
     image = np.zeros((240, 728, 3), np.uint8)
     image[:, ::2] = 255
     identity = control_point_targets(20).astype(np.float32)
-    factor = supersampling(240, 30)
+    (factor,) = supersampling(np.array([240.0]), 30)
     assert factor == 8
     plain = sample_original(image, identity, (30, 90))
     fine = sample_original(image, identity, (30, 90), supersample=factor)
@@ -104,7 +104,7 @@ def test_fine_stripes_become_their_mean_when_text_is_made_much_smaller() -> None
     ("text_height", "height", "factor"), [(48, 48, 1), (10, 48, 1), (71, 48, 1), (73, 48, 2), (9e9, 4, 8)]
 )
 def test_supersampling_follows_the_reduction(text_height: float, height: int, factor: int) -> None:
-    assert supersampling(text_height, height) == factor
+    assert supersampling(np.array([text_height]), height) == [factor]
 
 
 @pytest.mark.parametrize(
