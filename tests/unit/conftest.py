@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.runtime import Rectifier
 from stn_deploy.runtime.engines import FloatBatch, Localisation
+from tests.batching import Doubling
 from tests.fake_cuda import FakeCuda, install_cuda
 
 
@@ -41,6 +42,14 @@ def knowing(model: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
         return rectifier
 
     return make
+
+
+@pytest.fixture
+def doubling() -> Iterator[Doubling]:
+    """A handler of a batcher, whose gate is open at the end, so that no thread stays behind."""
+    handler = Doubling()
+    yield handler
+    handler.gate.set()
 
 
 @pytest.fixture

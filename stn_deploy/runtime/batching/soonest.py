@@ -43,7 +43,7 @@ class Soonest:
     def pop_until(self, now: float) -> list[int]:
         """Forget the moments that have come, ``now`` included, and give their numbers, soonest first."""
         come = []
-        while self.moment <= now:
+        while self._moments and self.moment <= now:
             number = heapq.heappop(self._heap)[1]
             del self._moments[number]
             come.append(number)
