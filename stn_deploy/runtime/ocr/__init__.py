@@ -1,12 +1,29 @@
 """OCR engines behind one protocol: a crop in, a reading out. None is imported before it is opened.
 
-reader     the protocol, and what counts when readings are compared
-registry   engines by name
-tesseract  Tesseract, in this process or as a program
-pp_ocr     PP-OCRv6 and PP-OCRv4 through RapidOCR
+reader          the protocol, several crops at once, and what counts when readings are compared
+registry        engines by name
+tesseract       Tesseract, in this process or as a program
+pp_ocr          PP-OCRv6 and PP-OCRv4 through RapidOCR
+any_callable    any function that reads a crop
+second_opinion  crops read as they are and straightened, of which the more confident reading counts
 """
 
-from stn_deploy.runtime.ocr.reader import Reader, Reading, comparable
+from stn_deploy.runtime.ocr.any_callable import CallableReader
+from stn_deploy.runtime.ocr.reader import BatchReader, Reader, Reading, comparable, read_many
 from stn_deploy.runtime.ocr.registry import READERS, open_reader, open_readers
+from stn_deploy.runtime.ocr.second_opinion import SecondOpinion, TwoReadings, read_rectified
 
-__all__ = ["READERS", "Reader", "Reading", "comparable", "open_reader", "open_readers"]
+__all__ = [
+    "READERS",
+    "BatchReader",
+    "CallableReader",
+    "Reader",
+    "Reading",
+    "SecondOpinion",
+    "TwoReadings",
+    "comparable",
+    "open_reader",
+    "open_readers",
+    "read_many",
+    "read_rectified",
+]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stn_deploy.errors import BatchError
 
 
 class Reading(NamedTuple):
@@ -23,6 +26,38 @@ class Reader(Protocol):
 
     def read(self, image: NDArray[np.uint8]) -> Reading:
         """Text of a crop (h, w, 3) uint8 BGR."""
+
+
+@runtime_checkable
+class BatchReader(Protocol):
+    """A reader that is faster with many crops at once."""
+
+    name: str
+
+    def read_many(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Reading]:
+        """A reading for each crop, each (h, w, 3) uint8 BGR, in their order."""
+
+
+def read_many(reader: Reader, images: Sequence[NDArray[np.uint8]]) -> list[Reading]:
+    """Texts of several crops: at once where the reader can, else one after the other.
+
+    Args:
+        images: each (h, w, 3) uint8 BGR.
+    Returns:
+        a reading for each, in their order.
+    Raises:
+        BatchError: the reader gave more or fewer readings than there are crops.
+    """
+    if not images:
+        return []
+    if not isinstance(reader, BatchReader):
+        return [reader.read(image) for image in images]
+    found = list(reader.read_many(images))
+    if len(found) != len(images):
+        raise BatchError(
+            f"{reader.name}: expected {len(images)} readings, one for each crop, got {len(found)}"
+        )
+    return found
 
 
 def comparable(text: str) -> str:
