@@ -101,11 +101,23 @@ def test_the_python_example_of_the_guide_trains_on_texts(
     asked: dict[str, object] = {}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "train", lambda recipe, output, **options: asked.update(options))
-    (example,) = blocks("docs/guide.md", "python")
+    (example,) = [block for block in blocks("docs/guide.md", "python") if "stn_deploy.training" in block]
     names: dict[str, object] = {}
     exec(compile(example, "docs/guide.md", "exec"), names)
     assert [word.text for word in asked["texts"]] == ["Entrance"] * 6  # type: ignore[attr-defined]
     assert names["left_out"] == {"with characters in the label other than a-z, A-Z and 0-9": 6}
+
+
+def test_the_python_example_of_the_guide_serves_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (example,) = [block for block in blocks("docs/guide.md", "python") if "batching_rectifier" in block]
+    names: dict[str, object] = {}
+    exec(compile(example, "docs/guide.md", "exec"), names)
+    assert np.asarray(names["straight"]).ndim == 3
+    assert "done=1" in capsys.readouterr().out
 
 
 def test_the_walk_through_the_spatial_transformer_runs_and_draws_its_pictures(tmp_path: Path) -> None:
