@@ -100,15 +100,19 @@ def gradients(
     *,
     of_source: bool = True,
     of_points: bool = True,
+    before: float = 0.0,
     blocks: int | None = None,
     order: int = FORWARD,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Gradients for U, and for theta or the grid, of a loss whose gradient for V is ``change`` (n, c, P)."""
+    """Gradients for U, and for theta or the grid, of a loss whose gradient for V is ``change`` (n, c, P).
+
+    before: what they hold before the launch.
+    """
     n, c, count = change.shape
     stored, upstream = stored_as(source, way.element), stored_as(change, way.element)
-    for_source = np.zeros(source.shape, np.float32) if of_source else None
+    for_source = np.full(source.shape, before, np.float32) if of_source else None
     like = points.theta if isinstance(points, Transform) else points
-    for_points = np.zeros(like.shape, np.float32) if of_points else None
+    for_points = np.full(like.shape, before, np.float32) if of_points else None
     operation, inputs, integers = _arguments(way, source, points, count)
     results = [pointer(result) for result in (for_source, for_points)]
     arguments = [pointer(stored), *inputs, pointer(upstream), *integers, *results]

@@ -153,6 +153,59 @@ def test_positions_that_are_no_numbers_or_too_far_have_no_gradient(
         np.testing.assert_array_equal(gradient, 0)
 
 
+@each_mode
+@each_padding
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_slopes_on_pixel_centres_and_borders_are_the_paper_s(
+    axes: int, mode: str, padding: str, align_corners: bool
+) -> None:
+    # Half pixels and whole ones, exact in float32. Where two slopes meet, the paper takes the later one.
+    canvas = tuple(length + align_corners for length in (2, 4, 8)[-axes:])
+    values = np.arange(-12, 13) / 8
+    if padding == "reflection":
+        values = values[(values >= -1) & (values < 1)]  # in the mirror the later one is the earlier one
+    grid = np.full((1, axes * len(values), axes), 0.3, np.float32)
+    for axis in range(axes):
+        grid[0, axis * len(values) : (axis + 1) * len(values), axis] = values
+    source = np.random.default_rng(14).normal(size=(1, 2, *canvas)).astype(np.float32)
+    change, way = change_of(1, 2, grid.shape[1]), Way(axes, mode, padding, align_corners)
+    oracle = Expected(way, source.astype(np.float64), grid, np.array([canvas])).gradients(
+        change.astype(float)
+    )
+    for ours, paper in zip(gradients(way, source, grid, change), oracle, strict=True):
+        assert_close(ours, paper)
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_gradients_are_added_to_what_is_there(reference: bool) -> None:
+    source, extents = images(2, 2)
+    source = np.nan_to_num(source, nan=0.5)
+    made, change, way = transform(2, 3), change_of(3, 2), Way(reference=reference)
+    for points in (Transform(made.basis, made.theta, extents), made.points(2).astype(np.float32)):
+        alone = gradients(way, source, points, change)
+        added = gradients(way, source, points, change, before=3.0)
+        for ours, theirs in zip(added, alone, strict=True):
+            assert ours is not None
+            assert theirs is not None
+            np.testing.assert_allclose(ours, theirs + 3, rtol=0, atol=GRADIENT * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("k", [3, 39])
+def test_a_row_of_the_basis_that_is_no_number_spoils_no_other(k: int) -> None:
+    source = np.nan_to_num(images(2, 2)[0], nan=0.5)
+    made, change = transform(2, 3, k=k, p=40), change_of(3, 2, 40)
+    spoilt = made.basis.copy()
+    spoilt[[3, 17]], spoilt[-1, 0] = np.nan, np.inf
+    good = np.isfinite(spoilt).all(axis=1)
+    rest = Transform(np.ascontiguousarray(made.basis[good]), made.theta)
+    wanted = gradients(Way(), source, rest, np.ascontiguousarray(change[..., good]))
+    for reference in (False, True):
+        found = gradients(Way(reference=reference), source, Transform(spoilt, made.theta), change)
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert theirs is not None
+            assert_close(ours, theirs)
+
+
 def test_the_gradient_of_u_is_how_v_changes_with_it() -> None:
     # V is linear in U: the gradient says exactly what a change of U does to the loss.
     source, extents = images(2, 2)

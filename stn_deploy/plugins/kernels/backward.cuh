@@ -152,7 +152,9 @@ class Collector<axes, FromTheta> {
             // Where there are no more positions they have moved by 0.
             STN_UNROLL_8 for (int position = 0; position < kWarp; ++position) {
                 const float weight = __ldg(basis + int64_t{smaller(position, last)} * a_.k);
-                sum = fmaf(weight, moved_[column][position], sum);
+                const float each = moved_[column][position];
+                // A position that is no number has moved by 0, but its row of the basis may be NaN.
+                sum = fmaf(each != 0.f ? weight : 0.f, each, sum);
             }
             atomicAdd(gradient + entry, sum);
         }

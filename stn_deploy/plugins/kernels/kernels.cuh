@@ -3,7 +3,7 @@
 // theta_grid_sample_2d_linear_*.
 //
 // Forward: U and V of one type, f32, f16 or bf16, (N, C, ...) or channels last. Backward: gradients in
-// float32, added to what is there (that of a grid is written); null where one is not wanted.
+// float32, added to what is there; null where one is not wanted.
 #pragma once
 
 #include "backward.cuh"

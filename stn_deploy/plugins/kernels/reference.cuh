@@ -157,7 +157,7 @@ template <int axes>
 STN_DEVICE void add_points_gradient(float* grid_gradient, const FromGrid&, const Arguments<axes>& a,
                                     int64_t n, int64_t point, const double* moved, const float*, double) {
     for (int axis = 0; axis < axes; ++axis) {
-        grid_gradient[(n * a.points + point) * axes + axis] = static_cast<float>(moved[axis]);
+        grid_gradient[(n * a.points + point) * axes + axis] += static_cast<float>(moved[axis]);
     }
 }
 
