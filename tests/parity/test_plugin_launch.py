@@ -149,6 +149,20 @@ def test_null_pointers_are_refused_but_that_of_the_extents() -> None:
             assert launch(given, {}, addresses) == expected
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_addresses_that_vectors_cannot_begin_at_are_refused(given: bool) -> None:
+    # On a GPU such a launch succeeds, and then nothing else does in this process.
+    room = np.zeros(64, np.float32)
+    good = room.ctypes.data + -room.ctypes.data % 16
+    numbers = {"channels_last": 1, "c": 4}
+    assert launch(given, numbers, [good] * 5) == 0
+    for place in (0, 2 if given else 4):
+        addresses = [good] * 5
+        addresses[place] += 4
+        assert launch(given, numbers, addresses) == INVALID_VALUE
+        assert launch(given, {}, addresses) == 0
+
+
 @pytest.mark.parametrize("case", CASES[::7], ids=str)
 def test_without_extents_every_image_fills_its_canvas(case: Case) -> None:
     inputs = inputs_of(case).whole()

@@ -49,6 +49,13 @@ bool is_valid(const Sampling& s, const Lengths& l, bool fused) {
            (!fused || l.k >= 1) && (!s.channels_last || l.c % vector == 0);
 }
 
+// Channels last is read and written 16 bytes at once. An address that is no multiple of them would not fail
+// the launch but end the process's use of the GPU.
+bool are_aligned(const Sampling& s, const void* source, const void* output) {
+    const auto both = reinterpret_cast<uintptr_t>(source) | reinterpret_cast<uintptr_t>(output);
+    return !s.channels_last || both % 16 == 0;
+}
+
 bool is_empty(const Lengths& l) { return l.n == 0 || l.c == 0 || l.points == 0; }
 
 cudaError_t launch(const Kernel (&kernels)[5][6], const Sampling& s, const Lengths& l, void** arguments,
@@ -69,6 +76,7 @@ cudaError_t launch_theta_grid_sample(const Sampling& sampling, const Lengths& le
     if (!is_valid(sampling, lengths, true)) return cudaErrorInvalidValue;
     if (is_empty(lengths)) return cudaSuccess;
     if (!source || !basis || !theta || !output) return cudaErrorInvalidValue;
+    if (!are_aligned(sampling, source, output)) return cudaErrorInvalidValue;
     Lengths l = lengths;
     int32_t padding = static_cast<int32_t>(sampling.padding), align_corners = sampling.align_corners;
     int32_t homogeneous = sampling.homogeneous;
@@ -83,6 +91,7 @@ cudaError_t launch_grid_sample(const Sampling& sampling, const Lengths& lengths,
     if (!is_valid(sampling, lengths, false)) return cudaErrorInvalidValue;
     if (is_empty(lengths)) return cudaSuccess;
     if (!source || !grid || !output) return cudaErrorInvalidValue;
+    if (!are_aligned(sampling, source, output)) return cudaErrorInvalidValue;
     Lengths l = lengths;
     int32_t padding = static_cast<int32_t>(sampling.padding), align_corners = sampling.align_corners;
     void* arguments[] = {&source,  &grid,     &l.n,     &l.c,           &l.depth, &l.height,

@@ -1,8 +1,9 @@
 // Launches the kernels from C++, on a stream; every pointer is of the device. Needs launch.cu, and the CUDA
 // runtime.
 //
-// Returns at once: cudaErrorInvalidValue for settings or lengths that no kernel takes, else what the launch
-// says. Nothing to do (no images, no channels, no positions) is a success.
+// Returns at once: cudaErrorInvalidValue for settings, lengths or addresses that no kernel takes (channels last
+// wants source and output at multiples of 16 bytes), else what the launch says. Nothing to do (no images, no
+// channels, no positions) is a success.
 #pragma once
 
 #include <cuda_runtime_api.h>
