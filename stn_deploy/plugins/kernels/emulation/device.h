@@ -36,6 +36,9 @@ void spoil(void* shared, size_t bytes);
 // What the 32 fibers of this warp handed in, once all have.
 const uint64_t* exchange(uint64_t mine, const char* place);
 
+// Notes a read of so many bytes at an address that is no multiple of them: a GPU refuses it, the host does not.
+void misaligned(size_t bytes);
+
 float float_of_half(uint16_t half);
 uint16_t half_of_float(float value);
 
@@ -116,7 +119,10 @@ inline float __uint_as_float(uint32_t bits) {
 
 template <class T>
 T __ldg(const T* address) {
-    return *address;
+    if (reinterpret_cast<uintptr_t>(address) % sizeof(T)) ::emulation::misaligned(sizeof(T));
+    T value;
+    std::memcpy(&value, address, sizeof(T));
+    return value;
 }
 
 inline float atomicAdd(float* address, float value) {

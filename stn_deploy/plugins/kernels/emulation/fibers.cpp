@@ -48,6 +48,7 @@ ucontext_t scheduler;
 int current = 0;
 const Registered* running = nullptr;
 void** passed = nullptr;
+std::string fault;  // the first access that a GPU would have refused
 #if STN_SANITIZED
 const void* scheduler_stack = nullptr;
 size_t scheduler_size = 0;
@@ -154,6 +155,12 @@ void spoil(void* shared, size_t bytes) {
     std::memset(shared, 0xff, bytes);
 }
 
+void misaligned(size_t bytes) {
+    if (!fault.empty()) return;
+    fault = "thread " + std::to_string(current) + " of block " + std::to_string(block_index.x) + " reads " +
+            std::to_string(bytes) + " bytes at an address that is no multiple of " + std::to_string(bytes);
+}
+
 const uint64_t* exchange(uint64_t mine, const char* place) {
     Fiber& fiber = fibers[current];
     uint64_t* slots = warps[current / 32].slots[fiber.exchanges++ % 2];
@@ -201,6 +208,7 @@ extern "C" const char* stn_emulate(const char* name, int64_t blocks, int32_t thr
         return (problem = "a launch of " + std::to_string(blocks) + " x " + std::to_string(threads)).c_str();
     }
     passed = arguments;
+    fault.clear();
     if (static_cast<int>(fibers.size()) != threads) fibers = std::vector<Fiber>(threads);
     warps = std::vector<Warp>((threads + 31) / 32);
     block_size = {static_cast<unsigned>(threads), 1, 1};
@@ -213,5 +221,5 @@ extern "C" const char* stn_emulate(const char* name, int64_t blocks, int32_t thr
         block_index = {static_cast<unsigned>(order == 1 ? blocks - 1 - block : block), 0, 0};
         if (!run_block(turns, order > 1 ? &shuffled : nullptr)) return (problem = where_they_wait()).c_str();
     }
-    return nullptr;
+    return fault.empty() ? nullptr : fault.c_str();
 }
