@@ -14,7 +14,8 @@ from tests.tolerances import SAMPLE
 
 SIDE = {2: (5, 8), 3: (3, 5, 8)}
 BAD = [np.nan, np.inf, -np.inf]
-FAR_OFF = [1e5, -1e5, 1e6, -1e6, 3e6, -3e6, 1e20, -1e20, 3.4e38, -3.4e38]
+# Those past a million are clamped to it: folded as they are, the odd ones would end up elsewhere.
+FAR_OFF = [1e5, -1e5, 1e6, -1e6, 1000001.5, -1000000.5, 3e6, -3e6, 1e20, -1e20, 3.4e38, -3.4e38]
 ON_EDGES = [-1.0, 1.0, -1 - 2**-22, 1 + 2**-22, -3.0, 3.0, -5.0, 5.0, -2.0, 2.0, 0.0, -0.0]
 # Between pixels, and on their centres, of 8 pixels: all exact in float32.
 ON_TIES = [step / 8 for step in range(-40, 41)]
@@ -144,6 +145,16 @@ def test_a_hostile_extent_reads_nothing_past_the_canvas(extent: float) -> None:
         )
 
 
+@pytest.mark.parametrize(("extent", "pixels"), [(0.3125, 2), (0.4375, 4), (0.5625, 4), (0.6875, 6)])
+def test_an_extent_that_ends_in_the_middle_of_a_pixel_is_rounded_to_even(extent: float, pixels: int) -> None:
+    basis = grid_of(2, [-1.0, -0.3, 0.4, 1.0])[0]
+    extents = np.array([[1.0, extent]], np.float32)
+    points = Transform(np.ascontiguousarray(basis), np.eye(2, dtype=np.float32)[None], extents)
+    source = source_of(2)
+    oracle = Expected(Way(), source.astype(float), basis[None], np.array([[5, pixels]])).sampled
+    assert_close(Way(), sample(Way(), source, points), oracle)
+
+
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 def test_a_pixel_that_is_no_number_shows_only_where_it_is_a_tap(padding: str) -> None:
     source = np.ones((1, 1, 4, 6), np.float32)
@@ -185,14 +196,14 @@ def test_positions_of_wide_images_are_not_rounded_to_half(width: int, element: s
 
 @each_mode
 def test_sources_of_more_than_two_to_the_31_elements_are_addressed_to_the_end(axes: int, mode: str) -> None:
-    # Memory that is never written costs nothing: only the last image holds anything.
+    # Memory that is never written costs nothing: only the last image holds anything, and begins past 2^31.
     canvas = (1 << 13, 1 << 14) if axes == 2 else (1 << 6, 1 << 10, 1 << 11)
-    source = np.zeros((6, 3, *canvas), np.float16)
-    assert source.size > 2**31
+    source = np.zeros((7, 3, *canvas), np.float16)
+    assert source[:-1].size > 2**31
     rng = np.random.default_rng(9)
     corner = (slice(None), *(slice(-4, None) for _ in canvas))
     source[-1][corner] = rng.normal(size=source[-1][corner].shape)
-    at = 1 - rng.uniform(0, 7, (6, 40, axes)) / np.array(canvas[::-1])
+    at = 1 - rng.uniform(0, 7, (7, 40, axes)) / np.array(canvas[::-1])
     way = Way(axes, mode, element="f16")
     found = sample(way, source, at.astype(np.float32))
     small = np.zeros((1, 3, *(8,) * axes))
