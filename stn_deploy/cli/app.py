@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from stn_deploy.cli import build, evaluate, export, import_, info, plugin, rectify, render, train, verify
+from stn_deploy.cli import (
+    build,
+    evaluate,
+    export,
+    import_,
+    info,
+    plugin,
+    read,
+    rectify,
+    render,
+    train,
+    verify,
+)
 from stn_deploy.cli.common import errors
 from stn_deploy.errors import StnDeployError
 
@@ -19,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("rectify", short_help="Straighten files, folders or patterns.")(rectify.command)
+app.command("read", short_help="Text before and after, of files.")(read.command)
 app.command("evaluate", short_help="Word accuracy, raw and straightened.")(evaluate.command)
 app.command("info", short_help="What is inside an exported rectifier.")(info.command)
 app.command("render", short_help="Write a labelled set of rendered words.")(render.command)

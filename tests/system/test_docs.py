@@ -61,8 +61,8 @@ def test_the_commands_of_a_page_run_in_their_order(page: str, run: Run, tmp_path
 
         published.save(published.trba(), tmp_path)  # best_accuracy.pth
     for arguments in found:
-        if arguments[0] == "evaluate":
-            pytest.importorskip("tesserocr", reason="evaluate needs the extra ocr")
+        if arguments[0] in ("evaluate", "read"):
+            pytest.importorskip("tesserocr", reason=f"{arguments[0]} needs the extra ocr")
         library = folder_of("tensorrt-rtx-1.7")
         if library is None and any(word.endswith(".engine") for word in arguments):
             continue  # this machine has no wheel of TensorRT-RTX

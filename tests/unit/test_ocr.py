@@ -13,6 +13,7 @@ import pytest
 
 from stn_deploy.errors import ArgumentError, MissingDependency
 from stn_deploy.runtime.ocr import READERS, comparable, open_reader, open_readers
+from stn_deploy.runtime.ocr.tesseract import TesseractProgram
 
 CROP = np.full((31, 90, 3), 128, np.uint8)
 
@@ -179,9 +180,17 @@ def test_a_real_engine_reads_a_printed_word(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("shape", [(2, 2), (2, 2200), (2200, 23), (40, 2200)])
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2200), (2200, 23), (40, 2200), (40, 32_768)])
 def test_a_real_engine_takes_crops_of_any_shape(name: str, shape: tuple[int, int]) -> None:
     assert 0 <= opened(name).read(np.full((*shape, 3), 90, np.uint8)).confidence <= 1
+
+
+def test_tesseract_as_a_program_takes_no_more_pixels_either() -> None:
+    try:
+        program = TesseractProgram()
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    assert program.read(np.full((2, 32_768, 3), 90, np.uint8)) == ("", 0.0)
 
 
 @pytest.mark.parametrize("names", [["rapidocr"], ["rapidocr-v4"], ["rapidocr", "rapidocr-v4"]])

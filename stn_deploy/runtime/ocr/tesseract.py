@@ -18,6 +18,8 @@ from stn_deploy.runtime.ocr.reader import Reader, Reading
 
 SINGLE_LINE = 7
 """Tesseract's page segmentation mode for one line of text."""
+_LONGEST_SIDE = 32_767
+"""Tesseract counts pixels in 16 bits."""
 
 
 class TesseractLibrary:
@@ -33,7 +35,9 @@ class TesseractLibrary:
         self._engine.SetVariable("debug_file", "/dev/null")
 
     def read(self, image: NDArray[np.uint8]) -> Reading:
-        """See `Reader.read`."""
+        """See `Reader.read`; a crop with a side over 32767 pixels counts as unread."""
+        if max(image.shape[:2]) > _LONGEST_SIDE:
+            return Reading("", 0.0)
         grey = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
         height, width = grey.shape
         self._engine.SetImageBytes(grey.tobytes(), width, height, 1, width)
@@ -55,7 +59,9 @@ class TesseractProgram:
         self.name = f"Tesseract {pytesseract.get_tesseract_version()}"
 
     def read(self, image: NDArray[np.uint8]) -> Reading:
-        """See `Reader.read`."""
+        """See `Reader.read`; a crop with a side over 32767 pixels counts as unread."""
+        if max(image.shape[:2]) > _LONGEST_SIDE:
+            return Reading("", 0.0)
         table = self._module.image_to_data(
             cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
             lang="eng",
