@@ -78,7 +78,7 @@ _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 
 def _jpeg(data: bytes) -> _Parsed:
     size = None
-    for marker, start, end in _jpeg_segments(data):
+    for marker, start, end in jpeg_segments(data):
         if marker in _JPEG_SIZE:
             size = unpack_from(">HH", data, start + 1)
         elif marker == _JPEG_SCAN and size is not None:
@@ -89,7 +89,7 @@ def _jpeg(data: bytes) -> _Parsed:
     return size[1], size[0], False
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yields (marker, start of the payload, end of the payload) up to the end marker or the cut."""
     at = 2
     while (found := _JPEG_MARKER.search(data, at)) is not None:

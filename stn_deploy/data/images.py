@@ -1,7 +1,8 @@
 """Image files and arrays in, uint8 BGR pixels out; and the image files that the user's inputs name.
 
-Convention: pixels stay where the file has them. EXIF orientation is ignored, so that the coordinates of
-quads keep their meaning; only TIFF's own orientation tag is obeyed, since OpenCV always does so.
+Convention: pixels stay where the file has them. EXIF orientation is ignored unless it is asked for, so that
+the coordinates of quads keep their meaning; only TIFF's own orientation tag is obeyed, since OpenCV always
+does so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.data.header import read_header
+from stn_deploy.data.orientation import exif_orientation, turned_upright
 from stn_deploy.errors import ArgumentError, ImageError, ShapeError
 
 MAX_MEGAPIXELS = 50.0
@@ -32,7 +34,7 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def decode_image(
-    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, name: str = "image"
+    data: bytes, *, max_megapixels: float = MAX_MEGAPIXELS, name: str = "image", exif: bool = False
 ) -> NDArray[np.uint8]:
     """Decode an image file of any supported format.
 
@@ -40,6 +42,7 @@ def decode_image(
         data: the whole file.
         max_megapixels: larger images are refused from the header alone, before any pixel is decoded.
         name: what error messages call the image.
+        exif: turn the picture as its EXIF orientation says; otherwise pixels stay where the file has them.
     Returns:
         (height, width, 3) uint8, BGR, converted as ``as_bgr`` does; of an animation the first frame.
     Raises:
@@ -57,7 +60,7 @@ def decode_image(
     if megapixels > max_megapixels:
         raise ImageError(
             f"{name}: expected at most {max_megapixels:g} megapixels, got {megapixels:.1f} ({size}); "
-            "raise it with --max-megapixels"
+            "raise max_megapixels (--max-megapixels on the command line) if it is to be trusted"
         )
     if min(header.width, header.height) < MIN_SIDE:
         raise ImageError(
@@ -77,9 +80,10 @@ def decode_image(
             f"{name}: the {header.format.upper()} data is damaged or of a kind OpenCV cannot read"
         )
     try:
-        return as_bgr(decoded)
+        image = as_bgr(decoded)
     except ArgumentError as error:
         raise ImageError(f"{name}: {str(error).removeprefix('image: ')}") from None
+    return turned_upright(image, exif_orientation(data)) if exif else image
 
 
 def read_image(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
@@ -97,17 +101,19 @@ def read_image(path: str | os.PathLike[str], *, max_megapixels: float = MAX_MEGA
     return decode_image(read_image_file(path), max_megapixels=max_megapixels, name=path.name)
 
 
-def read_image_file(path: Path) -> bytes:
+def read_image_file(path: Path, *, name: str | None = None) -> bytes:
     """The bytes of an image file, not decoded.
 
+    Args:
+        path: the file. name: what error messages call it; the file's name by default.
     Raises:
-        ImageError: the file cannot be read; starts with the file's name.
+        ImageError: the file cannot be read; starts with the name.
     """
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{path.name}: the file cannot be read: {reason} ({path})") from None
+        raise ImageError(f"{name or path.name}: the file cannot be read: {reason} ({path})") from None
 
 
 def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from time import perf_counter
+from types import TracebackType
+from typing import Literal, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data import as_bgr, thumbnail_batch
-from stn_deploy.errors import ArgumentError, ImageError
-from stn_deploy.geometry import TextSpline, checked_size, measure_text_lines, pixels_from_normalised
-from stn_deploy.geometry.convention import Size
+from stn_deploy.data import MAX_MEGAPIXELS, thumbnail_batch
+from stn_deploy.errors import ArgumentError, ClosedError, ImageError
+from stn_deploy.geometry import pixels_from_normalised
+from stn_deploy.runtime.batches import Loaded, batches, checked_errors, or_raised
+from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, checked_output, is_whole
+from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.engines.ort import OrtLocaliser
-from stn_deploy.runtime.result import Rectified
-from stn_deploy.runtime.sampling import sample_originals, supersampling
-
-Image = NDArray[np.uint8]
+from stn_deploy.runtime.forks import keep_for_ever
+from stn_deploy.runtime.inputs import Failure, Picture, PictureReader, is_picture
+from stn_deploy.runtime.result import Rectified, Timings
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "weights" / "rectifier.onnx"
 """The rectifier that ships with the package."""
-DEFAULT_HEIGHT = 48
-LARGEST_ASPECT = 64
-"""No crop is made wider than this many times its height."""
-LONGEST_SIDE = 32_766
-"""OpenCV samples from no larger image."""
-_BATCH = 64
+Outcome: TypeAlias = Rectified | Failure
+Raise: TypeAlias = Literal["raise"]
+Keep: TypeAlias = Literal["keep"]
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+def _too_long(one: Loaded) -> ImageError:
+    height, width = one.pixels.shape[:2]
+    return ImageError(
+        f"{one.name}: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; "
+        "cut it into parts"
+    )
 
 
 class Rectifier:
     """Straightens curved, tilted and perspective text; leaves straight text alone.
 
     The localisation network looks at a thumbnail in ONNX Runtime; the crop is sampled by OpenCV from the
-    original pixels, once.
+    original pixels, once. Any number of threads may use one rectifier at the same time, and a fork of the
+    process loads the network anew at its first call. Such a fork has to end with
+    ``os._exit``, as multiprocessing's workers do: at ``sys.exit`` ONNX Runtime waits for threads of the parent.
 
     Attributes:
         spec: what the model file says about itself.
@@ -54,6 +60,8 @@ class Rectifier:
         size: tuple[int, int] | None = None,
         threshold: float | None = None,
         threads: int = 1,
+        exif: bool = False,
+        max_megapixels: float = MAX_MEGAPIXELS,
     ) -> None:
         """Load a rectifier.
 
@@ -64,155 +72,174 @@ class Rectifier:
                 Images that are left alone keep their own size here too.
             threshold: of the score, in [0, 1]; 0 straightens always. The model's own by default.
             threads: of the network, at least 1.
+            exif: turn image files by their EXIF orientation first, as viewers do; pixels of the original,
+                as in `Rectified.to_source`, are then those of the turned picture. By default pixels stay
+                where the file has them.
+            max_megapixels: image files that would decode to more are refused from their header.
         Raises:
             ArtifactError: the file is missing, not ours, too new, or damaged.
             ArgumentError: an argument out of range, or both a height and a size.
             MissingDependency: onnxruntime is not installed.
         """
-        if size is not None and height is not None:
-            raise ArgumentError(
-                f"size: expected either a height or a size, got height {height!r} and size {size!r}; "
-                "a size fixes the height, too"
-            )
-        height = DEFAULT_HEIGHT if height is None else height
-        if not _is_whole(height) or not 4 <= height <= 4096:
-            raise ArgumentError(f"height: expected 4 to 4096 pixels, got {height!r}")
+        height, size = checked_output(height, size)
         if threshold is not None and not 0 <= threshold <= 1:
             raise ArgumentError(f"threshold: expected 0 to 1, got {threshold!r}")
-        if not _is_whole(threads) or threads < 1:
+        if not is_whole(threads) or threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
-        self._height = int(height)
-        self._size = None if size is None else checked_size(size)
-        if self._size is not None and max(self._size) > LONGEST_SIDE:
-            raise ArgumentError(f"size: expected sides of at most {LONGEST_SIDE} pixels, got {self._size}")
-        data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
+        self._reader = PictureReader(exif=exif, max_megapixels=max_megapixels)
+        self._model, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
         self.spec: RectifierSpec = spec
         self.threshold = self.spec.threshold if threshold is None else threshold
-        self._spline = TextSpline.of(spec)
-        self._localiser = OrtLocaliser(data, threads=int(threads))
+        self._threads = int(threads)
+        self._cropper = Cropper(self.spec, height, size)
+        self._localiser: OrtLocaliser | None = OrtLocaliser(self._model, threads=self._threads)
+        self._process = os.getpid()
 
     @overload
-    def __call__(self, images: Image) -> Rectified: ...
+    def __call__(self, images: Picture, *, errors: Raise = ..., timings: bool = ...) -> Rectified: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, images: Sequence[Image]) -> list[Rectified]: ...
+    def __call__(self, images: Picture, *, errors: Keep, timings: bool = ...) -> Outcome: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, images: Iterator[Image]) -> Iterator[Rectified]: ...
+    def __call__(
+        self, images: Sequence[Picture], *, errors: Raise = ..., timings: bool = ...
+    ) -> list[Rectified]: ...
+    @overload
+    def __call__(self, images: Sequence[Picture], *, errors: Keep, timings: bool = ...) -> list[Outcome]: ...
+    @overload
+    def __call__(
+        self, images: Iterator[Picture], *, errors: Raise = ..., timings: bool = ...
+    ) -> Iterator[Rectified]: ...
+    @overload
+    def __call__(
+        self, images: Iterator[Picture], *, errors: Keep, timings: bool = ...
+    ) -> Iterator[Outcome]: ...
 
     def __call__(
-        self, images: Image | Sequence[Image] | Iterator[Image]
-    ) -> Rectified | list[Rectified] | Iterator[Rectified]:
-        """Straighten one image, a list, or an iterator (lazily, order kept, 64 images in memory at a time).
+        self,
+        images: Picture | Sequence[Picture] | Iterator[Picture],
+        *,
+        errors: Literal["raise", "keep"] = "raise",
+        timings: bool = False,
+    ) -> Outcome | Sequence[Outcome] | Iterator[Outcome]:
+        """Straighten one image, a list, or an iterator.
+
+        An iterator is read lazily, and its results come in order. In memory are up to 64 images at a time,
+        fewer where they are large: a batch ends with the image that brings it to 32 megapixels.
 
         Args:
-            images: each (h, w, 3) BGR, (h, w) grey or (h, w, 4) BGRA, uint8 or uint16.
+            images: arrays, (h, w, 3) BGR, (h, w) grey or (h, w, 4) BGRA, uint8 or uint16; paths; encoded
+                image files as bytes or as open binary file objects; mixed at will.
+            errors: "raise" at the first image that cannot be used, after the results of those before it
+                where an iterator was given; "keep" to get the error in that image's place.
+            timings: measure each image.
         Returns:
-            a `Rectified`, a list of them, or an iterator over them.
+            a `Rectified`, a list of them, or an iterator over them; with "keep" an `ImageError` or
+            `ArgumentError` (also a `ShapeError`) in the place of an image that cannot be used.
         Raises:
-            ImageError: an image has a side under 2 pixels, or needs straightening and has one over 32766.
-            ShapeError, ArgumentError: an array that is not an image.
+            ImageError: an image cannot be read, is damaged or too large, has a side under 2 pixels, or needs
+                straightening and has one over 32766.
+            ShapeError, ArgumentError: an array that is not an image; ``errors`` is neither.
+            ClosedError: the rectifier is closed.
         """
-        if isinstance(images, np.ndarray):
-            return self._batch([images])[0]
-        if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
-            return list(self._stream(images))
-        if not isinstance(images, Iterator):
+        keep = checked_errors(errors)
+        self._ready()
+        if is_picture(images):
+            alone = self._stream([cast(Picture, images)], timings=timings, alone=True)
+            return next(alone if keep else or_raised(alone))
+        if not isinstance(images, (Sequence, Iterator)):
             raise ArgumentError(
-                f"images: expected an array, a list or an iterator of arrays, got {type(images).__name__}; "
-                "stn_deploy.data.read_image reads a file (cv2.imread returns None where it cannot), "
+                "images: expected an array, a path, bytes or a file object, a list or an iterator of them, "
+                f"got {type(images).__name__}; cv2.imread returns None for a file that it cannot read, "
                 "np.asarray converts other pictures"
             )
-        return self._stream(images)
+        every = self._stream(cast(Iterable[Picture], images), timings=timings)
+        outcomes = every if keep else or_raised(every)
+        return list(outcomes) if isinstance(images, Sequence) else outcomes
 
-    def _stream(self, images: Iterable[Image]) -> Iterator[Rectified]:
-        remaining, done = iter(images), 0
-        while batch := list(islice(remaining, _BATCH)):
-            yield from self._batch(batch, done)
-            done += len(batch)
+    def _stream(self, images: Iterable[Picture], *, timings: bool, alone: bool = False) -> Iterator[Outcome]:
+        for batch in batches(images, self._reader, alone=alone):
+            yield from self._straightened(batch, timings=timings)
 
-    def _batch(self, given: list[Image], before: int = 0) -> list[Rectified]:
-        """Results of one batch; ``before`` images were done earlier, for the numbers in messages."""
-        images = [as_bgr(image) for image in given]
+    def _straightened(self, batch: list[Loaded | Failure], *, timings: bool) -> list[Outcome]:
+        """The outcome of each image of a batch."""
+        loaded = [each for each in batch if isinstance(each, Loaded)]
+        results: Iterator[Outcome] = iter(self._batch(loaded, timings=timings) if loaded else [])
+        return [next(results) if isinstance(each, Loaded) else each for each in batch]
+
+    def _batch(self, loaded: list[Loaded], *, timings: bool) -> list[Outcome]:
+        start = perf_counter()
+        images = [each.pixels for each in loaded]
         sizes = np.array([image.shape[:2] for image in images], np.float32)
-        if sizes.min() < 2:
-            index = int(sizes.min(axis=1).argmin())
-            height, width = images[index].shape[:2]
-            raise ImageError(
-                f"image {before + index}: expected at least 2 x 2 pixels, got {height} x {width}"
+        theta, score = self._localise(images, sizes)
+        localised = perf_counter()
+        applied = (score >= self.threshold).tolist()
+        chosen = [index for index, straighten in enumerate(applied) if straighten]
+        outcomes: dict[int, Failure] = {}
+        if sizes.max() > LONGEST_SIDE:
+            outcomes = {
+                index: _too_long(loaded[index]) for index in chosen if sizes[index].max() > LONGEST_SIDE
+            }
+            chosen = [index for index in chosen if index not in outcomes]
+        points = pixels_from_normalised(theta[chosen], sizes[chosen, None])
+        crops = self._cropper.crops([images[index] for index in chosen], theta[chosen], points)
+        found = [each.given for each in loaded]
+        for index, crop in zip(chosen, crops, strict=True):
+            found[index] = crop
+        shares = ((localised - start) * 1e3 / len(loaded), (perf_counter() - localised) * 1e3 / len(loaded))
+        return [
+            outcomes[index]
+            if index in outcomes
+            else Rectified(
+                image=found[index],
+                applied=straightened,
+                score=sure,
+                theta=theta[index],
+                source_size=(one.pixels.shape[0], one.pixels.shape[1]),
+                spline=self._cropper.spline,
+                timings=Timings(decode=one.decode, localise=shares[0], sample=shares[1]) if timings else None,
             )
+            for index, (one, straightened, sure) in enumerate(
+                zip(loaded, applied, score.tolist(), strict=True)
+            )
+        ]
+
+    def _localise(self, images: list[NDArray[np.uint8]], sizes: NDArray[np.float32]) -> Localisation:
+        """theta and score; ``sizes`` is what the network is told of the heights and widths (n, 2), pixels."""
         thumbnails = thumbnail_batch(
             images,
             self.spec.thumbnail_size,
             input_size=self.spec.input_size,
             align_corners=self.spec.thumbnail_align_corners,
         )
-        theta, score = self._localiser.localise(thumbnails, sizes)
-        measures = measure_text_lines(pixels_from_normalised(theta, sizes[:, None]))
-        applied = (score >= self.threshold).tolist()
-        chosen = [index for index, straighten in enumerate(applied) if straighten]
-        self._expect_samplable(images, chosen)
-        # Control points inside the edges of the output measure a part of it.
-        part = 1 - self.spec.control_inset
-        crops = self._crops(
-            [images[index] for index in chosen],
-            theta[chosen],
-            measures.height[chosen] / part,
-            measures.length[chosen] / part,
-        )
-        found = list(given)
-        for index, crop in zip(chosen, crops, strict=True):
-            found[index] = crop
-        return [
-            Rectified(
-                image=crop,
-                applied=straightened,
-                score=sure,
-                theta=points,
-                source_size=(image.shape[0], image.shape[1]),
-                spline=self._spline,
-            )
-            for crop, straightened, sure, points, image in zip(
-                found, applied, score.tolist(), theta, images, strict=True
-            )
-        ]
+        return self._ready().localise(thumbnails, sizes)
 
-    def _expect_samplable(self, images: list[Image], chosen: list[int]) -> None:
-        for index in chosen:
-            height, width = images[index].shape[:2]
-            if max(height, width) > LONGEST_SIDE:
-                raise ImageError(
-                    f"image: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; cut it "
-                    "into parts"
-                )
+    def _ready(self) -> OrtLocaliser:
+        """The network, loaded anew in a fork: its threads live in the process that started them.
 
-    def _crops(
-        self,
-        images: list[Image],
-        theta: NDArray[np.float32],
-        text_heights: NDArray[np.floating[Any]],
-        text_lengths: NDArray[np.floating[Any]],
-    ) -> list[Image]:
-        """Straightened crops. Heights and lengths are those of the output's edges in the source, pixels."""
-        if self._size is None:
-            sizes = self._natural_sizes(text_heights, text_lengths)
-        else:
-            sizes = [self._size] * len(images)
-        factors = supersampling(text_heights, sizes[0][0]) if sizes else []
-        return sample_originals(
-            images,
-            theta,
-            sizes,
-            spline=self._spline,
-            supersample=[
-                min(factor, LONGEST_SIDE // max(size)) for factor, size in zip(factors, sizes, strict=True)
-            ],
-            exact=self._size is not None,
-            fill=self.spec.fill,
-        )
+        Raises:
+            ClosedError: the rectifier is closed.
+        """
+        localiser = self._localiser
+        if localiser is None:
+            raise ClosedError("rectifier: expected an open one, got one that was closed; make a new one")
+        if self._process != os.getpid():
+            keep_for_ever(localiser)  # letting go of it would wait for threads that are not here
+            localiser = self._localiser = OrtLocaliser(self._model, threads=self._threads)
+            self._process = os.getpid()
+        return localiser
 
-    def _natural_sizes(
-        self, text_heights: NDArray[np.floating[Any]], text_lengths: NDArray[np.floating[Any]]
-    ) -> list[Size]:
-        """The chosen height, and the widths at which the arc length of the midline keeps its proportion."""
-        aspects = np.minimum(text_lengths / np.maximum(text_heights, 1e-3), LARGEST_ASPECT)
-        widths = np.clip(np.rint(self._height * aspects.astype(np.float64)), 4, LONGEST_SIDE)
-        return [(self._height, int(width)) for width in widths.tolist()]
+    def close(self) -> None:
+        """Let go of the network; calls that are running finish, later ones raise `ClosedError`."""
+        if self._localiser is not None and self._process != os.getpid():
+            keep_for_ever(self._localiser)
+        self._localiser = None
+
+    def __enter__(self) -> Rectifier:
+        """The rectifier itself; leaving closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()

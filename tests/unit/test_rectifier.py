@@ -160,11 +160,6 @@ def test_arrays_that_are_no_images_are_refused(image: np.ndarray, error: type, a
         always([smooth(9, 20), image])
 
 
-def test_a_path_instead_of_an_image_is_refused(always: Rectifier) -> None:
-    with pytest.raises(ArgumentError, match="expected a NumPy array, got str"):
-        always(["photo.jpg"])  # type: ignore[list-item]
-
-
 def test_an_image_too_small_for_text_is_named_by_its_place_in_the_list(always: Rectifier) -> None:
     good, bad = smooth(9, 20), smooth(9, 20)[:1]
     with pytest.raises(ImageError, match="image 2: expected at least 2 x 2 pixels, got 1 x 20"):

@@ -50,8 +50,10 @@ def test_no_crop_is_larger_than_opencv_can_sample(knowing: Knowing) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["photo.jpg", b"bytes", 7, object()], ids=["text", "bytes", "number", "object"]
+    "given", [None, 7, object(), {"a.jpg": 1}], ids=["nothing", "number", "object", "dictionary"]
 )
-def test_what_is_no_array_is_refused_at_once(knowing: Knowing, given: object) -> None:
-    with pytest.raises(ArgumentError, match="images: expected an array, a list or an iterator"):
+def test_what_is_no_image_is_refused_at_once(knowing: Knowing, given: object) -> None:
+    with pytest.raises(
+        ArgumentError, match="images: expected an array, a path, bytes or a file object, a list"
+    ):
         knowing(control_point_targets(20))(given)  # type: ignore[call-overload]

@@ -1,0 +1,99 @@
+"""From control points to crops: how large each becomes, and the pixels in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stn_deploy.artifact import RectifierSpec
+from stn_deploy.errors import ArgumentError
+from stn_deploy.geometry import TextSpline, checked_size, measure_text_lines
+from stn_deploy.geometry.convention import Size
+from stn_deploy.runtime.sampling import sample_originals, supersampling
+
+Image = NDArray[np.uint8]
+
+DEFAULT_HEIGHT = 48
+LARGEST_ASPECT = 64
+"""No crop is made wider than this many times its height."""
+LONGEST_SIDE = 32_766
+"""OpenCV samples from no larger image."""
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def checked_output(height: int | None, size: tuple[int, int] | None) -> tuple[int, Size | None]:
+    """Height of crops of natural width, and the size of all of them where that is fixed.
+
+    Raises:
+        ArgumentError: one of them out of range, or both were given.
+    """
+    if size is not None and height is not None:
+        raise ArgumentError(
+            f"size: expected either a height or a size, got height {height!r} and size {size!r}; "
+            "a size fixes the height, too"
+        )
+    height = DEFAULT_HEIGHT if height is None else height
+    if not is_whole(height) or not 4 <= height <= 4096:
+        raise ArgumentError(f"height: expected 4 to 4096 pixels, got {height!r}")
+    fixed = None if size is None else checked_size(size)
+    if fixed is not None and max(fixed) > LONGEST_SIDE:
+        raise ArgumentError(f"size: expected sides of at most {LONGEST_SIDE} pixels, got {fixed}")
+    return int(height), fixed
+
+
+class Cropper:
+    """Makes the straightened crops of one rectifier."""
+
+    def __init__(self, spec: RectifierSpec, height: int, size: Size | None) -> None:
+        """Make one; see `checked_output` for what it makes."""
+        self.spline = TextSpline.of(spec)
+        self._spec = spec
+        self._height = height
+        self._size = size
+
+    def crops(
+        self, images: Sequence[Image], theta: NDArray[np.float32], points: NDArray[np.floating[Any]]
+    ) -> list[Image]:
+        """Straightened crops.
+
+        Args:
+            images: n of (H, W, 3), no side longer than `LONGEST_SIDE`.
+            theta: (n, K, 2) control points, normalised over the images. points: the same in pixels.
+        """
+        if not len(images):
+            return []
+        measures = measure_text_lines(points)
+        # Control points inside the edges of the output measure a part of it.
+        part = 1 - self._spec.control_inset
+        heights, lengths = measures.height / part, measures.length / part
+        if self._size is None:
+            sizes = self._natural_sizes(heights, lengths)
+        else:
+            sizes = [self._size] * len(images)
+        factors = supersampling(heights, sizes[0][0])
+        return sample_originals(
+            images,
+            theta,
+            sizes,
+            spline=self.spline,
+            supersample=[
+                min(factor, LONGEST_SIDE // max(size)) for factor, size in zip(factors, sizes, strict=True)
+            ],
+            exact=self._size is not None,
+            fill=self._spec.fill,
+        )
+
+    def _natural_sizes(
+        self, text_heights: NDArray[np.floating[Any]], text_lengths: NDArray[np.floating[Any]]
+    ) -> list[Size]:
+        """The chosen height, and the widths at which the arc length of the midline keeps its proportion."""
+        aspects = np.minimum(text_lengths / np.maximum(text_heights, 1e-3), LARGEST_ASPECT)
+        widths = np.clip(np.rint(self._height * aspects.astype(np.float64)), 4, LONGEST_SIDE)
+        return [(self._height, int(width)) for width in widths.tolist()]
