@@ -5,10 +5,12 @@ registry        engines by name
 tesseract       Tesseract, in this process or as a program
 pp_ocr          PP-OCRv6 and PP-OCRv4 through RapidOCR
 any_callable    any function that reads a crop
+page_pipeline   RapidOCR's pipeline for whole pages, with rectification before recognition
 second_opinion  crops read as they are and straightened, of which the more confident reading counts
 """
 
 from stn_deploy.runtime.ocr.any_callable import CallableReader
+from stn_deploy.runtime.ocr.page_pipeline import rectifying_rapidocr
 from stn_deploy.runtime.ocr.reader import BatchReader, Reader, Reading, comparable, read_many
 from stn_deploy.runtime.ocr.registry import READERS, open_reader, open_readers
 from stn_deploy.runtime.ocr.second_opinion import SecondOpinion, TwoReadings, read_rectified
@@ -26,4 +28,5 @@ __all__ = [
     "open_readers",
     "read_many",
     "read_rectified",
+    "rectifying_rapidocr",
 ]
