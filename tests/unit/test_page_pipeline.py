@@ -1,4 +1,4 @@
-"""RapidOCR for whole pages with rectification: stand-ins of both packages, and the real ones where installed."""
+"""RapidOCR for whole pages with rectification: stand-ins of both packages, and the real ones if installed."""
 
 from __future__ import annotations
 
