@@ -29,8 +29,9 @@ ASSEMBLERS = {
     "cuda-13.0": "nvidia/cu13/bin/ptxas",
     "cuda-12.9": "nvidia/cuda_nvcc/bin/ptxas",
 }
-GENERATIONS = (75, 90, 120)
-"""The first, a large one, and the last generation: enough to see that an older assembler reads the text."""
+GENERATIONS = (75, 120)
+"""The first and the last: enough to see that an older assembler reads the text. For Hopper it assembles what
+the older compiler makes of the sources."""
 
 
 @dataclass(frozen=True)

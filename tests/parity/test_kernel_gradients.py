@@ -191,16 +191,21 @@ def test_gradients_are_added_to_what_is_there(reference: bool) -> None:
 
 
 @pytest.mark.parametrize("k", [3, 39])
-def test_a_row_of_the_basis_that_is_no_number_spoils_no_other(k: int) -> None:
+@pytest.mark.parametrize("divisor_of_zero", [False, True])
+def test_a_position_that_is_no_number_spoils_no_gradient(k: int, divisor_of_zero: bool) -> None:
     source = np.nan_to_num(images(2, 2)[0], nan=0.5)
-    made, change = transform(2, 3, k=k, p=40), change_of(3, 2, 40)
-    spoilt = made.basis.copy()
-    spoilt[[3, 17]], spoilt[-1, 0] = np.nan, np.inf
-    good = np.isfinite(spoilt).all(axis=1)
-    rest = Transform(np.ascontiguousarray(made.basis[good]), made.theta)
+    made, change = transform(2, 3, k=k, p=40, homogeneous=divisor_of_zero), change_of(3, 2, 40)
+    theta, spoilt = made.theta.copy(), made.basis.copy()
+    if divisor_of_zero:
+        theta[:, :-1, -1] = 0
+        spoilt[[3, -1], -1], spoilt[17] = 0, 0  # infinite; 0 / 0
+    else:
+        spoilt[3], spoilt[17], spoilt[-1, 0] = np.nan, np.nan, np.inf
+    good = np.isin(np.arange(40), [3, 17, 39], invert=True)
+    rest = Transform(np.ascontiguousarray(made.basis[good]), theta)
     wanted = gradients(Way(), source, rest, np.ascontiguousarray(change[..., good]))
     for reference in (False, True):
-        found = gradients(Way(reference=reference), source, Transform(spoilt, made.theta), change)
+        found = gradients(Way(reference=reference), source, Transform(spoilt, theta), change)
         for ours, theirs in zip(found, wanted, strict=True):
             assert theirs is not None
             assert_close(ours, theirs)

@@ -114,6 +114,20 @@ def test_any_number_of_channels_is_sampled(c: int, mode: str) -> None:
         assert_close(way, sample(way, source, points), oracle.sampled)
 
 
+@pytest.mark.parametrize(
+    ("element", "c"), [("f32", 12), ("f32", 20), ("f32", 28), ("f32", 44), ("f16", 24), ("bf16", 56)]
+)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_a_warp_shares_out_vectors_that_do_not_divide_it(element: str, c: int, axes: int) -> None:
+    # 3, 5 or 7 vectors for each position of a warp: a thread has another position and vector each time.
+    source, extents = images(axes, c, n=2)
+    made, way = transform(axes, 2, p=70), Way(axes, element=element, channels_last=True)
+    points = Transform(made.basis, made.theta, extents)
+    kept = restored(stored_as(source, element), element).astype(np.float64)
+    oracle = Expected(way, kept, points.points(axes), points.valid(CANVAS[axes]))
+    assert_close(way, sample(way, source, points), oracle.sampled)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 7, 8, 16, 19, 20, 21, 23, 24, 25, 31, 32, 33, 64, 70])
 @pytest.mark.parametrize("homogeneous", [False, True])
 @pytest.mark.parametrize("axes", [2, 3])
