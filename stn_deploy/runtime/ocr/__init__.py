@@ -4,12 +4,14 @@ reader          the protocol, several crops at once, and what counts when readin
 registry        engines by name
 tesseract       Tesseract, in this process or as a program
 pp_ocr          PP-OCRv6 and PP-OCRv4 through RapidOCR
+other_packages  PaddleOCR, docTR and EasyOCR
 any_callable    any function that reads a crop
 page_pipeline   RapidOCR's pipeline for whole pages, with rectification before recognition
 second_opinion  crops read as they are and straightened, of which the more confident reading counts
 """
 
 from stn_deploy.runtime.ocr.any_callable import CallableReader
+from stn_deploy.runtime.ocr.other_packages import DoctrReader, EasyOcrReader, PaddleReader
 from stn_deploy.runtime.ocr.page_pipeline import rectifying_rapidocr
 from stn_deploy.runtime.ocr.reader import BatchReader, Reader, Reading, comparable, read_many
 from stn_deploy.runtime.ocr.registry import READERS, open_reader, open_readers
@@ -19,6 +21,9 @@ __all__ = [
     "READERS",
     "BatchReader",
     "CallableReader",
+    "DoctrReader",
+    "EasyOcrReader",
+    "PaddleReader",
     "Reader",
     "Reading",
     "SecondOpinion",
