@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, TypeAlias, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
 from stn_deploy.data import MAX_MEGAPIXELS, thumbnail_batch
@@ -21,7 +21,9 @@ from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, checked_output, i
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.engines.ort import OrtLocaliser
 from stn_deploy.runtime.forks import keep_for_ever
-from stn_deploy.runtime.inputs import Failure, Picture, PictureReader, is_picture
+from stn_deploy.runtime.inputs import Failure, Picture, PictureReader, is_picture, without_frames
+from stn_deploy.runtime.polygons import Region
+from stn_deploy.runtime.regions import RegionStraightener
 from stn_deploy.runtime.result import Rectified, Timings
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "weights" / "rectifier.onnx"
@@ -44,8 +46,8 @@ class Rectifier:
 
     The localisation network looks at a thumbnail in ONNX Runtime; the crop is sampled by OpenCV from the
     original pixels, once. Any number of threads may use one rectifier at the same time, and a fork of the
-    process loads the network anew at its first call. Such a fork has to end with
-    ``os._exit``, as multiprocessing's workers do: at ``sys.exit`` ONNX Runtime waits for threads of the parent.
+    process loads the network anew at its first call. Such a fork has to end with ``os._exit``, as the workers
+    of multiprocessing do: at ``sys.exit`` ONNX Runtime waits for threads of the parent.
 
     Attributes:
         spec: what the model file says about itself.
@@ -227,6 +229,61 @@ class Rectifier:
             localiser = self._localiser = OrtLocaliser(self._model, threads=self._threads)
             self._process = os.getpid()
         return localiser
+
+    @overload
+    def regions(
+        self, page: Picture, polygons: Iterable[ArrayLike], *, errors: Raise = ..., timings: bool = ...
+    ) -> list[Rectified]: ...
+    @overload
+    def regions(
+        self, page: Picture, polygons: Iterable[ArrayLike], *, errors: Keep, timings: bool = ...
+    ) -> list[Outcome]: ...
+
+    def regions(
+        self,
+        page: Picture,
+        polygons: Iterable[ArrayLike],
+        *,
+        errors: Literal["raise", "keep"] = "raise",
+        timings: bool = False,
+    ) -> Sequence[Outcome]:
+        """Straighten the regions that a text detector found on a page.
+
+        The polygon is the first guess, the network refines it where it finds more to straighten, and the crop
+        is sampled once, from the page. Where the network sees nothing to mend the polygon itself decides: a
+        turned or bent one is straightened along its own edges (``applied`` is True, the score below the
+        threshold), an upright box comes back as the pixels of the page under it.
+
+        Args:
+            page: as for one image.
+            polygons: each (4, 2), clockwise from the text's top left, or (2m, 2), m points along the top edge
+                left to right, then m back along the bottom edge; pixels of the page from its top left edge.
+            errors: "raise" or "keep" what is wrong with a polygon; a page that cannot be used always raises.
+            timings: measure each region; ``decode`` is that of the page.
+        Returns:
+            a `Rectified` for each polygon, in order; `to_source` and `to_rectified` map to the page.
+        Raises:
+            ShapeError, ArgumentError: a polygon that is crossed, against the clock, of no area, outside the
+                page, not finite or of another shape; or the page is none.
+            ImageError: the page cannot be used; see `Rectifier.__call__`.
+            ClosedError: the rectifier is closed.
+        """
+        keep = checked_errors(errors)
+        self._ready()
+        (loaded,) = or_raised(next(batches([page], self._reader, alone=True)))
+        extent = (loaded.pixels.shape[0], loaded.pixels.shape[1])
+        outcomes: list[Failure | Region] = []
+        for index, polygon in enumerate(polygons):
+            try:
+                outcomes.append(Region(polygon, extent, f"polygon {index}"))
+            except ArgumentError as error:
+                if not keep:
+                    raise
+                outcomes.append(without_frames(error))
+        straighten = RegionStraightener(self.spec, self.threshold, self._cropper, self._localise)
+        found = [each for each in outcomes if isinstance(each, Region)]
+        results = iter(straighten(loaded, found, timings=timings))
+        return [next(results) if isinstance(each, Region) else each for each in outcomes]
 
     def close(self) -> None:
         """Let go of the network; calls that are running finish, later ones raise `ClosedError`."""
