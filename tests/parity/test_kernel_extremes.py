@@ -177,6 +177,15 @@ def test_an_infinite_pixel_and_one_too_large_for_half_are_what_they_are(element:
     np.testing.assert_array_equal(found, kept)
 
 
+@pytest.mark.parametrize(("element", "place"), [("f16", 2.0**-10), ("bf16", 2.0**-7)])
+def test_a_value_between_two_of_a_type_is_rounded_to_the_even_one(element: str, place: float) -> None:
+    # Half way from pixel to pixel, which are one last place apart.
+    source = 1 + place * np.arange(5, dtype=np.float32)[None, None, None]
+    grid = np.array([[[x, 0] for x in (-0.75, -0.25, 0.25, 0.75)]], np.float32)
+    found = sample(Way(element=element, align_corners=True), source, grid)
+    np.testing.assert_array_equal((found[0, 0] - 1) / place, [0, 2, 2, 4])
+
+
 @each_element
 @pytest.mark.parametrize("width", [1024, 2049, 40000])
 def test_positions_of_wide_images_are_not_rounded_to_half(width: int, element: str) -> None:
