@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data import MAX_MEGAPIXELS, thumbnail_batch
+from stn_deploy.data import MAX_MEGAPIXELS, as_bgr, thumbnail_batch
 from stn_deploy.errors import ArgumentError, ClosedError, ImageError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.batches import Loaded, batches, checked_errors, or_raised
 from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, checked_output, is_whole
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.engines.ort import OrtLocaliser
+from stn_deploy.runtime.float_batch import Channels, FloatBatch
 from stn_deploy.runtime.forks import keep_for_ever
 from stn_deploy.runtime.inputs import Failure, Picture, PictureReader, is_picture, without_frames
 from stn_deploy.runtime.polygons import Region
@@ -284,6 +285,40 @@ class Rectifier:
         found = [each for each in outcomes if isinstance(each, Region)]
         results = iter(straighten(loaded, found, timings=timings))
         return [next(results) if isinstance(each, Region) else each for each in outcomes]
+
+    def batch(
+        self,
+        images: Picture | Iterable[Picture],
+        size: tuple[int, int],
+        *,
+        mean: ArrayLike = 127.5,
+        scale: ArrayLike = 1 / 127.5,
+        channel_order: Channels = "RGB",
+    ) -> NDArray[np.float32]:
+        """Straighten images into one batch for a recogniser: ``(pixels - mean) * scale``.
+
+        Crops, straightened or left alone, keep their aspect at the batch's height: those that are narrower
+        are padded on the right with 0, which is the mean; those that are wider are squeezed. A rectifier made
+        with ``size=size`` stretches what it straightens over the whole width instead.
+
+        Args:
+            images: one or any number; their crops are in memory together.
+            size: height and width of the batch, pixels.
+            mean, scale: one number, or one for each channel in the order of ``channel_order``; pixels are
+                0 to 255. By default the output lies in [-1, 1].
+            channel_order: "RGB", "BGR", or "grey" for one channel.
+        Returns:
+            (n, 3, height, width), or (n, 1, height, width) for grey; float32, contiguous.
+        Raises:
+            ImageError, ShapeError, ArgumentError, ClosedError: as `Rectifier.__call__`, or a setting that is
+                out of its range.
+        """
+        target = FloatBatch(size, mean, scale, channel_order)
+        self._ready()
+        alone = is_picture(images)
+        given = cast(Iterable[Picture], [images] if alone else images)
+        results = or_raised(self._stream(given, timings=False, alone=alone))
+        return target.of([as_bgr(result.image) for result in results])
 
     def close(self) -> None:
         """Let go of the network; calls that are running finish, later ones raise `ClosedError`."""
