@@ -11,7 +11,8 @@ from _aster import Aster, rectify
 from _record import arguments, dataset, keep, seconds, spread
 
 from stn_deploy.data import open_dataset, thumbnail, thumbnail_batch
-from stn_deploy.runtime import Rectifier
+from stn_deploy.runtime import DEFAULT_MODEL, Rectifier
+from stn_deploy.runtime.engines.ort import OrtLocaliser
 
 N, ROUNDS = 64, 40
 
@@ -32,12 +33,13 @@ def main() -> None:
     sizes = np.array([crop.shape[:2] for crop in crops], np.float32)
     shape = always.spec.thumbnail_size
     thumbnails = thumbnail_batch(crops, shape)
+    localiser = OrtLocaliser(DEFAULT_MODEL.read_bytes(), threads=1)
     candidates = {
         "stn-deploy, natural width at height 48, all straightened": lambda: always(crops),
         "stn-deploy, 32x100, all straightened": lambda: fixed(crops),
         "stn-deploy, natural width, gated as shipped": lambda: gated(crops),
         "stn-deploy, thumbnails alone": lambda: [thumbnail(crop, shape) for crop in crops],
-        "stn-deploy, localisation alone": lambda: always._localiser.localise(thumbnails, sizes),
+        "stn-deploy, localisation alone": lambda: localiser.localise(thumbnails, sizes),
         "ASTER architecture, torch eager, 32x100": lambda: rectify(aster, crops),
     }
     rates: dict[str, list[float]] = {name: [] for name in candidates}
