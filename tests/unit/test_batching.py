@@ -345,6 +345,23 @@ def test_a_future_that_is_kept_keeps_no_item_and_nothing_of_its_batch(bad: bool)
     assert kept.done()
 
 
+def test_a_future_without_a_result_keeps_no_item(doubling: Doubling) -> None:
+    items = [Heavy() for _ in range(3)]
+    alive = [weakref.ref(item) for item in items]
+    batcher: Batcher[Heavy, Heavy] = Batcher(list, LONG)
+    cancelled, expired, discarded = (
+        batcher.submit(item, deadline=deadline)
+        for item, deadline in zip(items, (None, time.monotonic() - 1, None), strict=True)
+    )
+    cancelled.cancel()
+    batcher.close(drain=False)
+    del items
+    gc.collect()
+    assert [item() for item in alive] == [None] * 3
+    assert cancelled.cancelled()
+    assert [type(expired.exception()), type(discarded.exception())] == [DeadlineError, ClosedError]
+
+
 def test_an_idle_batcher_keeps_neither_items_nor_results() -> None:
     with Batcher[Heavy, Heavy](lambda items: [Heavy() for _ in items], BatchLimits(max_delay=0)) as batcher:
         item = Heavy()

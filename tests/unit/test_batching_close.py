@@ -89,7 +89,9 @@ def test_several_threads_may_close_at_once(drain: bool, doubling: Doubling) -> N
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("drain", [True, False])
-def test_callbacks_may_close(workers: int, drain: bool, doubling: Doubling) -> None:
+def test_callbacks_may_close(
+    workers: int, drain: bool, doubling: Doubling, caplog: pytest.LogCaptureFixture
+) -> None:
     doubling.gate.clear()
     batcher: Batcher[int, int] = Batcher(
         doubling, BatchLimits(max_batch=1, max_delay=0, max_waiting=9), workers=workers
@@ -102,6 +104,7 @@ def test_callbacks_may_close(workers: int, drain: bool, doubling: Doubling) -> N
         error = future.exception(HANG)
         assert (future.result() == 2 * item) if error is None else isinstance(error, ClosedError)
     assert batcher.close()
+    assert caplog.text == ""
     assert sum(future.exception() is None for future in futures) in (range(1, 10) if not drain else [9])
 
 

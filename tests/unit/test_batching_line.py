@@ -275,7 +275,7 @@ class LineAgainstPlainLine(RuleBasedStateMachine):
         assert len(self.line) == 0
 
 
-LineAgainstPlainLine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+LineAgainstPlainLine.TestCase.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
 TestLineAgainstPlainLine = LineAgainstPlainLine.TestCase
 
 

@@ -17,6 +17,7 @@ import os, signal, sys, threading, time
 from concurrent.futures import Future
 from stn_deploy.errors import ClosedError
 from stn_deploy.runtime import Batcher, BatchLimits
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs in the background ignore it
 gate, entered = threading.Event(), threading.Event()
 def handler(items):
     entered.set()

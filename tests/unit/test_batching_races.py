@@ -15,7 +15,7 @@ import pytest
 
 from stn_deploy.errors import ClosedError, DeadlineError, QueueFullError
 from stn_deploy.runtime import BatchCounters, Batcher, BatchLimits
-from tests.batching import HANG
+from tests.batching import HANG, LONG, Doubling, busy, in_thread, until
 
 THREADS = 16
 Sent = dict[int, Future[int]]
@@ -163,6 +163,48 @@ def test_counters_are_consistent_at_every_moment() -> None:
         assert view.submitted == view.waiting + view.running + ended
         assert 0 <= view.waiting <= 12
         assert 0 <= view.running <= 16
+
+
+def test_a_burst_wakes_as_many_workers_as_it_has_batches() -> None:
+    together = threading.Barrier(3)
+
+    def handler(items: list[int]) -> list[int]:
+        together.wait(HANG)
+        return items
+
+    batcher = Batcher[int, int](handler, BatchLimits(max_batch=2, max_delay=3600), workers=3)
+    batcher.submit(-1).cancel()  # the workers start, and have nothing to do
+    until(lambda: waiting(batcher._crew._work) == 3)
+    with batcher._crew._lock:
+        futures = [batcher.submit(item) for item in range(6)]
+    assert [future.result(HANG) for future in futures] == list(range(6))
+    assert batcher.close()
+
+
+def test_a_place_that_becomes_free_for_one_who_is_too_late_goes_to_the_next(doubling: Doubling) -> None:
+    futures: list[Future[int]] = []
+    with Batcher(doubling, LONG) as batcher:
+        busy(batcher, doubling)
+        waits = [batcher.submit(item) for item in range(6)]
+        deadline = time.monotonic() + 0.2
+        late = in_thread(lambda: futures.append(batcher.submit(8, deadline=deadline, wait=None)))
+        until(lambda: waiting(batcher._crew._room) == 1)
+        calm = in_thread(lambda: futures.append(batcher.submit(9, wait=HANG)))
+        until(lambda: waiting(batcher._crew._room) == 2)
+        with batcher._crew._lock:
+            until(lambda: time.monotonic() > deadline)
+            waits[0].cancel()  # wakes the first, whose time is over
+        late.join()
+        calm.join(HANG / 2)
+        assert not calm.is_alive()
+        doubling.gate.set()
+    kinds = {type(future.exception()) for future in futures}
+    assert kinds == {DeadlineError, type(None)}
+
+
+def waiting(condition: threading.Condition) -> int:
+    """Threads that wait for a condition."""
+    return len(condition._waiters)  # type: ignore[attr-defined]
 
 
 def run_threads(batcher: Batcher[int, int], count: int, sent: Sent) -> None:
