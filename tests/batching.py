@@ -51,3 +51,8 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(1e-3)
+
+
+def waiting(condition: threading.Condition) -> int:
+    """Threads that wait for a condition."""
+    return len(condition._waiters)  # type: ignore[attr-defined]

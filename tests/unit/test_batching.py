@@ -9,7 +9,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError, Future, wait
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from stn_deploy.errors import ArgumentError, BatchError, ClosedError, DeadlineError, QueueFullError
 from stn_deploy.runtime import BatchCounters, Batcher, BatchLimits
-from tests.batching import FOR_EVER, HANG, LONG, Doubling, busy, in_thread, until
+from tests.batching import FOR_EVER, HANG, LONG, Doubling, busy, in_thread, until, waiting
 
 
 def test_items_come_back_doubled_each_in_its_own_future(doubling: Doubling) -> None:
@@ -161,10 +161,11 @@ def test_what_is_being_computed_cannot_be_cancelled(doubling: Doubling) -> None:
 def test_a_deadline_is_kept_while_all_workers_are_busy(doubling: Doubling) -> None:
     with Batcher(doubling, LONG) as batcher:
         busy(batcher, doubling)
-        late = batcher.submit(1, deadline=time.monotonic() + 0.01)
-        later = batcher.submit(2, deadline=time.monotonic() + 0.005)
         calm = batcher.submit(3, deadline=time.monotonic() + FOR_EVER)
-        for future in (late, later):
+        until(lambda: waiting(batcher._crew._watched) == 1)
+        late = batcher.submit(1, deadline=time.monotonic() + 0.01)
+        sooner = batcher.submit(2, deadline=time.monotonic() + 0.005)
+        for future in (late, sooner):
             with pytest.raises(
                 DeadlineError, match=r"before its deadline, which passed .* s ago; not computed"
             ):
@@ -183,10 +184,13 @@ def test_an_expired_item_gives_its_place_to_who_waits_for_room(doubling: Doublin
         busy(batcher, doubling)
         for item in range(6):
             batcher.submit(item, deadline=time.monotonic() + (0.05 if item == 3 else FOR_EVER))
-        future = batcher.submit(9, wait=HANG)
-        doubling.gate.set()
+        futures: list[Future[int]] = []
+        thread = in_thread(lambda: futures.append(batcher.submit(9, wait=HANG)))
+        thread.join(HANG / 2)
+        assert not thread.is_alive()
         assert batcher.counters().expired == 1
-    assert future.result() == 18
+        doubling.gate.set()
+    assert futures[0].result() == 18
 
 
 def test_a_deadline_that_has_passed_or_passes_while_waiting_for_room_fails_in_the_future(

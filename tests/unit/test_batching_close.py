@@ -9,7 +9,7 @@ import pytest
 
 from stn_deploy.errors import ClosedError, QueueFullError
 from stn_deploy.runtime import Batcher, BatchLimits
-from tests.batching import FOR_EVER, HANG, LONG, Doubling, busy, in_thread, until
+from tests.batching import FOR_EVER, HANG, LONG, Doubling, busy, in_thread, until, waiting
 
 
 def test_closing_computes_what_waits_without_its_delay(doubling: Doubling) -> None:
@@ -64,7 +64,7 @@ def test_threads_that_wait_for_room_are_told_of_the_closing(doubling: Doubling) 
     for item in range(6):
         batcher.submit(item)
     threads = [in_thread(submit) for _ in range(5)]
-    until(lambda: len(batcher._crew._room._waiters) == 5)  # type: ignore[attr-defined]
+    until(lambda: waiting(batcher._crew._room) == 5)
     assert not batcher.close(timeout=0)
     for thread in threads:
         thread.join()

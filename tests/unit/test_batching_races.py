@@ -15,7 +15,7 @@ import pytest
 
 from stn_deploy.errors import ClosedError, DeadlineError, QueueFullError
 from stn_deploy.runtime import BatchCounters, Batcher, BatchLimits
-from tests.batching import HANG, LONG, Doubling, busy, in_thread, until
+from tests.batching import HANG, LONG, Doubling, busy, in_thread, until, waiting
 
 THREADS = 16
 Sent = dict[int, Future[int]]
@@ -200,11 +200,6 @@ def test_a_place_that_becomes_free_for_one_who_is_too_late_goes_to_the_next(doub
         doubling.gate.set()
     kinds = {type(future.exception()) for future in futures}
     assert kinds == {DeadlineError, type(None)}
-
-
-def waiting(condition: threading.Condition) -> int:
-    """Threads that wait for a condition."""
-    return len(condition._waiters)  # type: ignore[attr-defined]
 
 
 def run_threads(batcher: Batcher[int, int], count: int, sent: Sent) -> None:
