@@ -138,7 +138,9 @@ def test_the_rectifier_of_the_runtime_finds_the_same_theta_and_always_straighten
     assert all(result.applied for result in results)
     assert np.abs(np.stack([result.theta for result in results]) - theta).max() < THETA
     if model.original.input_size == (32, 100):  # larger ones it averages where they shrink
-        assert np.array_equal(np.stack([result.image for result in results]), pixels)
+        found = np.stack([result.image for result in results]).astype(int)
+        assert np.abs(found - pixels).max() <= 1  # positions that differ in their last bit round differently
+        assert (found != pixels).mean() < 0.001
 
 
 @few_models
