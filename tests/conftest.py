@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,3 +86,14 @@ def crops() -> list[Image]:
     rng = np.random.default_rng(1)
     small = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in ((2, 2), (3, 190), (41, 2))]
     return [*verification_images(9, seed=3), *small]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch on one thread: where tests run side by side, threads of many small works wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -26,6 +26,8 @@ from tests.networks import alive, images
 from tests.tolerances import SAMPLE
 from tests.transforms import MATRICES, TRANSFORMS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 each_transform = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 
 

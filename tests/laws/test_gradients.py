@@ -17,6 +17,8 @@ from stn_deploy.geometry.sampling import MODES, PADDINGS
 from stn_deploy.stn import GridGenerator, sample
 from tests.transforms import TRANSFORMS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CASES = [
     (name, mode, padding)
     for (name, transform), padding in product(TRANSFORMS.items(), PADDINGS)

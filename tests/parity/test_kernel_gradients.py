@@ -14,6 +14,8 @@ from tests.kernel_oracle import Expected
 from tests.kernels import Transform, Way, gradients, restored, sample, stored_as
 from tests.tolerances import GRADIENT
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 POSITIONS = 37
 
 

@@ -23,6 +23,8 @@ from tests.plugin_cases import (
     inputs_of,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 each_given = pytest.mark.parametrize("case", GIVEN, ids=str)

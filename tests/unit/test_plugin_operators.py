@@ -24,6 +24,8 @@ from tests.operator_inputs import (
 )
 from tests.tolerances import SAMPLE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("padding", ["border", "zeros", "reflection"])
