@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from stn_deploy.cli.common import checked_output, errors, output, parse_size, progress_bar
+from stn_deploy.cli.options import Height, Inputs, MaxMegapixels, Model, Size, Threshold
 from stn_deploy.errors import ArgumentError
 
 
 def command(
-    inputs: Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'crops/*.jpg'.")],
+    inputs: Inputs,
     ocr: Annotated[
         str, typer.Option(help="OCR engine: tesseract, rapidocr (PP-OCRv6) or rapidocr-v4.")
     ] = "tesseract",
@@ -25,20 +26,11 @@ def command(
             help="The more confident reading counts, the one before where equally sure; else the one after.",
         ),
     ] = False,
-    model: Annotated[
-        Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(help="Height of the crops in pixels; the width is natural.  [default: 48]")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Fixed HEIGHTxWIDTH of straightened crops instead, such as 32x100.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Of the score, 0 to 1; 0 straightens always. The model's own by default."),
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Larger images are refused.")] = 50.0,
+    model: Model = None,
+    height: Height = None,
+    size: Size = None,
+    threshold: Threshold = None,
+    max_megapixels: MaxMegapixels = 50.0,
     picture: Annotated[
         Path | None, typer.Option(help="Write a PNG file: before and after, side by side, with the texts.")
     ] = None,

@@ -10,10 +10,8 @@ from rich.table import Table
 
 from stn_deploy.pictures import save_picture
 from stn_deploy.runtime.ocr.files import FileReading
-from stn_deploy.runtime.sheet import SheetRow, before_after_sheet
-from stn_deploy.wording import counted
-
-_PICTURE_UP_TO = 24
+from stn_deploy.runtime.sheet import SheetRow, SheetRows, before_after_sheet
+from stn_deploy.wording import counted, one_line
 
 
 class ReadReport:
@@ -25,8 +23,7 @@ class ReadReport:
         self._title = f"{engine}, the more confident reading counts" if second_opinion else engine
         self._table: list[dict[str, Any]] | None = [] if table else None
         self._picture = picture
-        self._straightened: list[SheetRow] = []
-        self._untouched: list[SheetRow] = []
+        self._shown = SheetRows()
         self._read = self._applied = self._changed = 0
 
     def add(self, reading: FileReading, line: dict[str, Any]) -> None:
@@ -38,9 +35,9 @@ class ReadReport:
             return
         self._read += 1
         self._applied += reading.both.result.applied
-        self._changed += _one_line(line["text"]) != _one_line(line["before"]["text"])
+        self._changed += one_line(line["text"]) != one_line(line["before"]["text"])
         if self._picture:
-            self._keep(
+            self._shown.add(
                 SheetRow(
                     image=reading.original,
                     result=reading.both.result,
@@ -49,12 +46,6 @@ class ReadReport:
                     note=_noted("after", line) if line["applied"] else "untouched",
                 )
             )
-
-    def _keep(self, row: SheetRow) -> None:
-        """Keep a row for the picture; where there are more than it holds, untouched ones give way."""
-        (self._straightened if row.result.applied else self._untouched).append(row)
-        del self._straightened[_PICTURE_UP_TO:]
-        del self._untouched[_PICTURE_UP_TO - len(self._straightened) :]
 
     def summary(self) -> str:
         """One line: how many were read, straightened, and read otherwise for that."""
@@ -79,7 +70,7 @@ class ReadReport:
                 continue
             cells = [line["file"]]
             for name in ("before", "after"):
-                cells += [_one_line(line[name]["text"]), f"{line[name]['confidence']:.2f}"]
+                cells += [one_line(line[name]["text"]), f"{line[name]['confidence']:.2f}"]
             table.add_row(*cells, line["kept"], "straightened" if line["applied"] else "untouched")
         console.print(table, markup=False)
 
@@ -91,7 +82,7 @@ class ReadReport:
         Raises:
             OutputError: it cannot be written.
         """
-        rows = self._straightened + self._untouched
+        rows = self._shown.kept
         if not rows:
             return f"{path} is not written: there is nothing to show"
         save_picture(before_after_sheet(rows), path)
@@ -102,8 +93,4 @@ class ReadReport:
 def _noted(place: str, line: dict[str, Any]) -> str:
     reading = line[place]
     kept = ", kept" if line["kept"] == place else ""
-    return f"'{_one_line(reading['text'])}' {reading['confidence']:.2f}{kept}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return f"'{one_line(reading['text'])}' {reading['confidence']:.2f}{kept}"

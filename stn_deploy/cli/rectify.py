@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stn_deploy.cli.common import errors, output, parse_size, print_json, progress_bar
+from stn_deploy.cli.options import Height, Inputs, MaxMegapixels, Model, Size, Threshold
 from stn_deploy.errors import ArgumentError
 from stn_deploy.wording import counted
 
@@ -15,22 +16,13 @@ _TABLE_UP_TO = 40
 
 
 def command(
-    inputs: Annotated[list[str], typer.Argument(help="Images, folders, or patterns such as 'crops/*.jpg'.")],
+    inputs: Inputs,
     to: Annotated[Path, typer.Option("--output", "-o", help="Folder for the crops and rectified.jsonl.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(help="Height of the crops in pixels; the width is natural.  [default: 48]")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Fixed HEIGHTxWIDTH of straightened crops instead, such as 32x100.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Of the score, 0 to 1; 0 straightens always. The model's own by default."),
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Larger images are refused.")] = 50.0,
+    model: Model = None,
+    height: Height = None,
+    size: Size = None,
+    threshold: Threshold = None,
+    max_megapixels: MaxMegapixels = 50.0,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png: before and after.")] = False,
     read: Annotated[
         str,

@@ -12,10 +12,8 @@ from stn_deploy.errors import MissingDependency
 from stn_deploy.pictures import save_picture
 from stn_deploy.runtime.folder import FileResult
 from stn_deploy.runtime.ocr import Reader, open_reader
-from stn_deploy.runtime.sheet import SheetRow, before_after_sheet
-from stn_deploy.wording import counted
-
-_SHEET_UP_TO = 24
+from stn_deploy.runtime.sheet import SheetRow, SheetRows, before_after_sheet
+from stn_deploy.wording import counted, one_line
 
 
 class Report:
@@ -27,8 +25,7 @@ class Report:
         self.failed: list[str] = []
         self._sheet = sheet
         self._rows = rows
-        self._straightened: list[SheetRow] = []
-        self._untouched: list[SheetRow] = []
+        self._shown = SheetRows()
         self._applied = 0
         self._milliseconds = 0.0
         self._reader: Reader | None = None
@@ -55,21 +52,15 @@ class Report:
             )
         if self._sheet:
             note = _note(done.result.applied, line)
-            self._show(SheetRow(image=done.original, result=done.result, label=line["file"], note=note))
+            self._shown.add(SheetRow(image=done.original, result=done.result, label=line["file"], note=note))
         self.lines.append(line)
-
-    def _show(self, row: SheetRow) -> None:
-        """Keep a row for the sheet; where there are more than it holds, untouched ones give way."""
-        (self._straightened if row.result.applied else self._untouched).append(row)
-        del self._straightened[_SHEET_UP_TO:]
-        del self._untouched[_SHEET_UP_TO - len(self._straightened) :]
 
     def summary(self) -> str:
         """One line: how many, how many straightened, how fast."""
         good = len(self.lines) - len(self.failed)
         text = f"{good} of {counted(len(self.lines), 'image')} done, {self._applied} straightened"
         text += f", {self._milliseconds / good:.2f} ms each" if good else ""
-        shown = len(self._straightened) + len(self._untouched)
+        shown = len(self._shown.kept)
         hidden = self._sheet and good > shown
         return text + (f", the sheet shows {shown} of them, straightened ones first" if hidden else "")
 
@@ -92,7 +83,7 @@ class Report:
             row = [line["file"], "applied" if line["applied"] else "untouched"]
             row += [f"{line['score']:.2f}", f"{line['milliseconds']:.2f}"]
             if self._reader is not None:
-                row += [_one_line(line["text_before"]), _one_line(line["text_after"])]
+                row += [one_line(line["text_before"]), one_line(line["text_after"])]
             table.add_row(*row)
         console.print(table, markup=False)
 
@@ -102,17 +93,12 @@ class Report:
         Raises:
             OutputError: it cannot be written.
         """
-        rows = self._straightened + self._untouched
-        if rows:
+        if rows := self._shown.kept:
             save_picture(before_after_sheet(rows), path)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _note(applied: bool, line: dict[str, Any]) -> str:
     note = f"{'applied' if applied else 'untouched'}, score {line['score']:.2f}"
     if "text_before" in line:
-        note += f", read: '{_one_line(line['text_before'])}' -> '{_one_line(line['text_after'])}'"
+        note += f", read: '{one_line(line['text_before'])}' -> '{one_line(line['text_after'])}'"
     return note

@@ -28,6 +28,27 @@ class SheetRow:
     note: str
 
 
+class SheetRows:
+    """Rows for a sheet as they come: where there are more than it holds, untouched ones give way."""
+
+    _ROOM = 24
+
+    def __init__(self) -> None:
+        self._straightened: list[SheetRow] = []
+        self._untouched: list[SheetRow] = []
+
+    def add(self, row: SheetRow) -> None:
+        """Keep a row, if there is room for it."""
+        (self._straightened if row.result.applied else self._untouched).append(row)
+        del self._straightened[self._ROOM :]
+        del self._untouched[self._ROOM - len(self._straightened) :]
+
+    @property
+    def kept(self) -> list[SheetRow]:
+        """Straightened ones first."""
+        return self._straightened + self._untouched
+
+
 def draw_grid(
     image: NDArray[np.uint8], result: Rectified, *, lines: tuple[int, int] = (4, 12)
 ) -> NDArray[np.uint8]:
