@@ -34,7 +34,12 @@ class Loaded:
 
 
 def batches(
-    images: Iterable[Picture], reader: PictureReader, *, alone: bool = False
+    images: Iterable[Picture],
+    reader: PictureReader,
+    *,
+    alone: bool = False,
+    first: int = 0,
+    pixels: int = BATCH_PIXELS,
 ) -> Iterator[list[Loaded | Failure]]:
     """Read images batch by batch, in order, each batch when it is asked for.
 
@@ -42,11 +47,12 @@ def batches(
 
     Args:
         images: any number. reader: that reads them. alone: messages do not count the image.
+        first: what messages call the first image. pixels: that end a batch.
     """
-    remaining, done, more = iter(images), 0, True
+    remaining, done, more = iter(images), first, True
     while more:
         batch: list[Loaded | Failure] = []
-        room, broken = BATCH_PIXELS, None
+        room, broken = pixels, None
         while room > 0 and len(batch) < LARGEST_BATCH:
             try:
                 picture = next(remaining)

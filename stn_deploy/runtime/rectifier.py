@@ -16,7 +16,7 @@ from stn_deploy.artifact import RectifierSpec, read_artifact
 from stn_deploy.data import MAX_MEGAPIXELS, as_bgr, thumbnail_batch
 from stn_deploy.errors import ArgumentError, ClosedError, ImageError
 from stn_deploy.geometry import pixels_from_normalised
-from stn_deploy.runtime.batches import Loaded, batches, checked_errors, or_raised
+from stn_deploy.runtime.batches import BATCH_PIXELS, Loaded, batches, checked_errors, or_raised
 from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, checked_output, is_whole
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.engines.ort import OrtLocaliser
@@ -162,6 +162,27 @@ class Rectifier:
     def _stream(self, images: Iterable[Picture], *, timings: bool, alone: bool = False) -> Iterator[Outcome]:
         for batch in batches(images, self._reader, alone=alone):
             yield from self._straightened(batch, timings=timings)
+
+    def part(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        first: int = 0,
+        pixels: int = BATCH_PIXELS,
+        timings: bool = False,
+    ) -> list[Outcome]:
+        """The first few of some pictures as one batch: what a thread of a `Pipeline` does at a time.
+
+        Args:
+            pictures: at least one. first: what messages call the first of them.
+            pixels: the picture that brings the batch to so many is its last one; it has 64 at most.
+        Returns:
+            outcomes of as many as were taken, at least one.
+        """
+        self._ready()
+        return self._straightened(
+            next(batches(pictures, self._reader, first=first, pixels=pixels)), timings=timings
+        )
 
     def _straightened(self, batch: list[Loaded | Failure], *, timings: bool) -> list[Outcome]:
         """The outcome of each image of a batch."""
