@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.data import Sample
 from stn_deploy.errors import ArgumentError, DatasetError, ImageError
-from stn_deploy.runtime.ocr import Reader, comparable
+from stn_deploy.runtime.ocr import Reader, comparable, is_surer
 from stn_deploy.runtime.rectifier import Rectifier
 
 Image = NDArray[np.uint8]
@@ -38,7 +38,7 @@ class Case:
     @property
     def second_opinion_straightened(self) -> bool:
         """Whether the reading after rectification is the more confident one."""
-        return self.rectified_confidence > self.raw_confidence
+        return is_surer(self.rectified_confidence, self.raw_confidence)
 
     @property
     def second_opinion(self) -> str:

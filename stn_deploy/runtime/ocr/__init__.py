@@ -13,7 +13,16 @@ second_opinion  crops read as they are and straightened, of which the more confi
 from stn_deploy.runtime.ocr.any_callable import CallableReader
 from stn_deploy.runtime.ocr.other_packages import DoctrReader, EasyOcrReader, PaddleReader
 from stn_deploy.runtime.ocr.page_pipeline import rectifying_rapidocr
-from stn_deploy.runtime.ocr.reader import BatchReader, Reader, Reading, comparable, read_many
+from stn_deploy.runtime.ocr.reader import (
+    BatchReader,
+    Reader,
+    Reading,
+    Word,
+    WordReader,
+    comparable,
+    is_surer,
+    read_many,
+)
 from stn_deploy.runtime.ocr.registry import READERS, open_reader, open_readers
 from stn_deploy.runtime.ocr.second_opinion import SecondOpinion, TwoReadings, read_rectified
 
@@ -28,7 +37,10 @@ __all__ = [
     "Reading",
     "SecondOpinion",
     "TwoReadings",
+    "Word",
+    "WordReader",
     "comparable",
+    "is_surer",
     "open_reader",
     "open_readers",
     "read_many",

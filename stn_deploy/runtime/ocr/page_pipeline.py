@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.errors import ArgumentError, BatchError
+from stn_deploy.runtime.ocr.reader import is_surer
 from stn_deploy.runtime.rectifier import Rectifier
 
 Engine = TypeVar("Engine")
@@ -137,7 +138,7 @@ class _Prepared:
         chosen = list(range(self._count))
         for offset, index in enumerate(self._again):
             raw = self._count + offset
-            if not lines[index][1] > lines[raw][1]:
+            if not is_surer(lines[index][1], lines[raw][1]):
                 chosen[index] = raw
         return chosen
 

@@ -38,6 +38,32 @@ class BatchReader(Protocol):
         """A reading for each crop, each (h, w, 3) uint8 BGR, in their order."""
 
 
+class Word(NamedTuple):
+    """A word inside a crop. box: left, top, right and bottom, pixels of the crop from its top left edge."""
+
+    text: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+@runtime_checkable
+class WordReader(Protocol):
+    """A reader that also says where in the crop it found each word."""
+
+    name: str
+
+    def read_words(self, image: NDArray[np.uint8]) -> tuple[Reading, list[Word]]:
+        """The reading of a crop (h, w, 3) uint8 BGR, and its words from left to right."""
+
+
+def is_surer(straightened: float, raw: float) -> bool:
+    """The rule of the second opinion: whether the reading after rectification counts, given confidences.
+
+    Where both are equally sure the raw one counts: what was not helped is not touched.
+    """
+    return straightened > raw
+
+
 def read_many(reader: Reader, images: Sequence[NDArray[np.uint8]]) -> list[Reading]:
     """Texts of several crops: at once where the reader can, else one after the other.
 

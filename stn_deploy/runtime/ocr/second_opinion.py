@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import overload
+from typing import cast, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stn_deploy.data import as_bgr
 from stn_deploy.errors import ArgumentError
-from stn_deploy.runtime.ocr.reader import Reader, Reading, read_many
+from stn_deploy.runtime.batches import Loaded, batches, or_raised
+from stn_deploy.runtime.inputs import Picture, is_picture
+from stn_deploy.runtime.ocr.reader import Reader, Reading, is_surer, read_many
 from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
-
-Image = NDArray[np.uint8]
-
-_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +29,7 @@ class TwoReadings:
     @property
     def straightened_kept(self) -> bool:
         """Whether the reading after rectification is the more confident one."""
-        return self.rectified.confidence > self.raw.confidence
+        return is_surer(self.rectified.confidence, self.raw.confidence)
 
     @property
     def kept(self) -> Reading:
@@ -45,40 +38,41 @@ class TwoReadings:
 
 
 @overload
-def read_rectified(rectifier: Rectifier, reader: Reader, images: Image) -> TwoReadings: ...
+def read_rectified(rectifier: Rectifier, reader: Reader, images: Picture) -> TwoReadings: ...  # type: ignore[overload-overlap]
 @overload
-def read_rectified(rectifier: Rectifier, reader: Reader, images: Sequence[Image]) -> list[TwoReadings]: ...
+def read_rectified(rectifier: Rectifier, reader: Reader, images: Sequence[Picture]) -> list[TwoReadings]: ...
 @overload
 def read_rectified(
-    rectifier: Rectifier, reader: Reader, images: Iterator[Image]
+    rectifier: Rectifier, reader: Reader, images: Iterator[Picture]
 ) -> Iterator[TwoReadings]: ...
 
 
 def read_rectified(
-    rectifier: Rectifier, reader: Reader, images: Image | Sequence[Image] | Iterator[Image]
+    rectifier: Rectifier, reader: Reader, images: Picture | Sequence[Picture] | Iterator[Picture]
 ) -> TwoReadings | list[TwoReadings] | Iterator[TwoReadings]:
     """Read one crop, a list, or an iterator, raw and straightened.
 
-    An iterator is read lazily, in its order, with 32 crops in memory at a time.
+    An iterator is read lazily, in its order, with up to 64 crops in memory at a time, fewer large ones.
 
     A crop that the rectifier leaves as it is is read once.
 
     Args:
-        images: each (h, w, 3) BGR, (h, w) grey or (h, w, 4) BGRA, uint8 or uint16.
+        images: all that `Rectifier` takes, mixed at will: arrays, paths, bytes and file objects. Files are
+            read with the rectifier's settings.
     Returns:
         a `TwoReadings`, a list of them, or an iterator over them.
     Raises:
         ImageError, ShapeError, ArgumentError: what `Rectifier` refuses.
     """
-    if isinstance(images, np.ndarray):
-        return _read_batch(rectifier, reader, [images])[0]
-    if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
-        return list(_stream(rectifier, reader, images))
-    if not isinstance(images, Iterator):
+    if is_picture(images):
+        return next(_stream(rectifier, reader, [cast(Picture, images)], alone=True))
+    if not isinstance(images, (Sequence, Iterator)):
         raise ArgumentError(
-            f"images: expected an array, a list or an iterator of arrays, got {type(images).__name__}"
+            "images: expected an array, a path, bytes or a file object, a list or an iterator of them, got "
+            f"{type(images).__name__}"
         )
-    return _stream(rectifier, reader, images)
+    every = _stream(rectifier, reader, cast(Iterable[Picture], images))
+    return list(every) if isinstance(images, Sequence) else every
 
 
 class SecondOpinion:
@@ -94,23 +88,33 @@ class SecondOpinion:
         self._reader = reader
         self.name = f"{reader.name}, second opinion"
 
-    def read(self, image: Image) -> Reading:
+    def read(self, image: Picture) -> Reading:
         """See `Reader.read`; raises what `Rectifier` raises."""
         return read_rectified(self._rectifier, self._reader, image).kept
 
-    def read_many(self, images: Sequence[Image]) -> list[Reading]:
+    def read_many(self, images: Sequence[Picture]) -> list[Reading]:
         """See `BatchReader.read_many`; raises what `Rectifier` raises."""
         return [both.kept for both in _stream(self._rectifier, self._reader, images)]
 
 
-def _stream(rectifier: Rectifier, reader: Reader, images: Iterable[Image]) -> Iterator[TwoReadings]:
-    remaining = iter(images)
-    while batch := list(islice(remaining, _BATCH)):
-        yield from _read_batch(rectifier, reader, batch)
+def _stream(
+    rectifier: Rectifier, reader: Reader, images: Iterable[Picture], *, alone: bool = False
+) -> Iterator[TwoReadings]:
+    """One by one; of an iterator, what came before a bad image is read before that is raised."""
+    at_once = isinstance(images, Sequence)
+    for batch in batches(images, rectifier._reader, alone=alone):
+        loaded: list[Loaded] = []
+        for each in batch:
+            if not isinstance(each, Loaded):
+                break
+            loaded.append(each)
+        if len(loaded) == len(batch) or not at_once:
+            yield from _read_batch(rectifier, reader, loaded)
+        list(or_raised(batch))
 
 
-def _read_batch(rectifier: Rectifier, reader: Reader, given: list[Image]) -> list[TwoReadings]:
-    images = [as_bgr(image) for image in given]
+def _read_batch(rectifier: Rectifier, reader: Reader, loaded: list[Loaded]) -> list[TwoReadings]:
+    images = [each.pixels for each in loaded]
     results = rectifier(images)
     straightened = [result.image for result in results if result.applied]
     # One call for all: a reader that takes batches fills them better.
