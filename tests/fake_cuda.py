@@ -31,6 +31,8 @@ class FakeCuda(ModuleType):
         cudaMemcpyHostToDevice = 1
         cudaMemcpyDeviceToHost = 2
 
+    cudaStreamNonBlocking = 1
+
     def __init__(
         self, *, name: str = "Fake RTX", capability: tuple[int, int] = (8, 6), count: int = 1
     ) -> None:
@@ -41,7 +43,8 @@ class FakeCuda(ModuleType):
         self.count = count
         self.memory: dict[int, Any] = {}
         self.streams: dict[int, list[Callable[[], None]]] = {}
-        self.device: int | None = None
+        self.device = 0
+        self.used: set[int] = set()
         self.room = 1 << 30
         self._next = 0x1000
 
@@ -64,7 +67,11 @@ class FakeCuda(ModuleType):
         self.device = index
         return (self.cudaError_t.cudaSuccess,)
 
+    def cudaGetDevice(self) -> tuple[Any, int]:
+        return self.cudaError_t.cudaSuccess, self.device
+
     def cudaMalloc(self, size: int) -> tuple[Any, Any]:
+        self.used.add(self.device)
         if size > self.room or size < 1:
             return self.cudaError_t.cudaErrorMemoryAllocation, None
         address = self._fresh()
@@ -72,11 +79,14 @@ class FakeCuda(ModuleType):
         return self.cudaError_t.cudaSuccess, address
 
     def cudaFree(self, address: int) -> tuple[Any]:
+        if not address:
+            return (self.cudaError_t.cudaSuccess,)
         assert not any(self.streams.values()), "memory freed while work is queued"
         del self.memory[address]
         return (self.cudaError_t.cudaSuccess,)
 
-    def cudaStreamCreate(self) -> tuple[Any, Any]:
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, Any]:
+        assert flags == self.cudaStreamNonBlocking
         stream = self._fresh()
         self.streams[stream] = []
         return self.cudaError_t.cudaSuccess, stream

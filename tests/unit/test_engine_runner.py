@@ -81,7 +81,8 @@ def test_an_engine_is_held_against_the_gpu_that_it_is_to_run_on(
     monkeypatch.setattr(cuda, "cudaGetDeviceProperties", properties)
     with TrtFullGraph(engine, gpu=1) as runner:
         runner.run(*pack_canvas(crops))
-    assert cuda.device == 1
+    assert cuda.used == {1}
+    assert cuda.device == 0, "the caller's own choice of a GPU stays"
     with pytest.raises(EngineError, match="built for another GPU"):
         TrtFullGraph(engine)
 

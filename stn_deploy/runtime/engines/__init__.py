@@ -21,9 +21,9 @@ class Localisation(NamedTuple):
 class Straightened(NamedTuple):
     """What an engine made of n images, in their order.
 
-    localisation: of all. rectified: (n, 3, h, w) float32, scaled as the spec says; None where it was not asked
-    for. sampled: (n,) bool, whether ``rectified`` was sampled from the image's own pixels. Where it is False
-    the image was larger than any canvas, was shrunk for the localisation, and has to be sampled by the caller.
+    localisation: of all. rectified: (n, 3, h, w) float32, scaled as the spec says; None where not asked for.
+    sampled: (n,) bool, whether ``rectified`` was sampled from the image's own pixels. Where it is False the
+    image was larger than any canvas and was shrunk for the localisation; the caller has to sample it.
     """
 
     localisation: Localisation

@@ -1,7 +1,11 @@
-"""The GPU through NVIDIA's cuda-bindings: what it is, its memory, a stream. The only file that calls CUDA."""
+"""The GPU through NVIDIA's cuda-bindings: memory, streams, events, graphs. The only file that calls CUDA."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -9,6 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.errors import EngineError, MissingDependency
+
+_FREED_BY = {
+    "memory": "cudaFree",
+    "pinned memory": "cudaFreeHost",
+    "stream": "cudaStreamDestroy",
+    "event": "cudaEventDestroy",
+    "graph": "cudaGraphExecDestroy",
+}
+_NODES = ("nvidia[0-9]*", "nvhost-gpu", "nvgpu/igpu0/*", "dxg")
+"""What a driver shows in /dev: on a desktop or server, on two kinds of Jetson, and in Windows' Linux."""
 
 
 class Gpu(NamedTuple):
@@ -18,12 +32,17 @@ class Gpu(NamedTuple):
     compute_capability: str
 
 
+def has_driver(devices: Path = Path("/dev")) -> bool:
+    """Whether a driver of NVIDIA shows a device; it costs microseconds and loads nothing."""
+    return any(next(devices.glob(node), None) is not None for node in _NODES)
+
+
 def _cuda() -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
         raise MissingDependency(
-            "cuda-bindings is not installed, which comes with the extras tensorrt and tensorrt-rtx; "
+            "cuda-bindings is not installed, which comes with the extras gpu, tensorrt and tensorrt-rtx; "
             "pip install -c constraints.txt cuda-bindings in the checkout, or pip install cuda-bindings"
         ) from error
     return runtime
@@ -57,7 +76,11 @@ def find_gpu(index: int = 0) -> Gpu:
 
 
 class Device:
-    """Memory for named tensors on one GPU, and the stream that all its work is queued on."""
+    """One GPU, and all that was made on it; `close` gives everything back.
+
+    Addresses and handles are plain numbers. Calls come from one thread at a time; each thread calls within
+    `current`, which leaves its own choice of a GPU as it was.
+    """
 
     def __init__(self, index: int = 0) -> None:
         """Take the GPU of a number.
@@ -66,56 +89,142 @@ class Device:
             EngineError: CUDA does not start. MissingDependency: cuda-bindings is not installed.
         """
         self._cuda = _cuda()
-        self._memory: dict[str, tuple[int, int]] = {}
-        self._index = index
-        self.activate()
-        self._stream = self._call("cudaStreamCreate")
-        self.stream = int(self._stream)
+        self._held: dict[tuple[str, int], int] = {}
+        self.index = index
+        with self.current():
+            self._call("cudaFree", 0)  # starts CUDA here, so that what fails later is not its start
 
-    def activate(self) -> None:
-        """Make it the GPU of the calling thread."""
-        self._call("cudaSetDevice", self._index)
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """It is the GPU of the calling thread within ``with``."""
+        before = self._call("cudaGetDevice")
+        if before == self.index:
+            yield
+            return
+        self._call("cudaSetDevice", self.index)
+        try:
+            yield
+        finally:
+            self._call("cudaSetDevice", before)
 
-    def address(self, name: str, size: int) -> int:
-        """Where the tensor ``name`` lies, with room for ``size`` bytes; what it held may be lost."""
-        address, room = self._memory.get(name, (0, 0))
-        if room < size or not address:
-            if address:
-                self._call("cudaStreamSynchronize", self._stream)
-                del self._memory[name]
-                self._call("cudaFree", address)
-            address = int(self._call("cudaMalloc", max(size, 1)))
-            self._memory[name] = (address, max(size, 1))
-        return address
+    def held(self, kind: str) -> int:
+        """How much there is now of a kind: bytes of memory or pinned memory, or a number of the others."""
+        return sum(size for (each, _), size in self._held.items() if each == kind)
 
-    def upload(self, name: str, values: NDArray[Any]) -> int:
-        """Copy an array into the tensor ``name``; returns its address."""
-        values = np.ascontiguousarray(values)
-        address = self.address(name, values.nbytes)
-        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._call("cudaMemcpyAsync", address, values.ctypes.data, values.nbytes, kind, self._stream)
-        return address
+    def memory(self, size: int) -> int:
+        """Bytes on the GPU; they hold anything."""
+        return self._keep("memory", self._call("cudaMalloc", max(size, 1)), size)
 
-    def download(self, name: str, values: NDArray[Any]) -> None:
-        """Copy the tensor ``name`` into an array, which is complete after `wait`."""
-        address, _ = self._memory[name]
-        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._call("cudaMemcpyAsync", values.ctypes.data, address, values.nbytes, kind, self._stream)
+    def pinned(self, size: int) -> NDArray[np.uint8]:
+        """Bytes of the host that the GPU copies by itself, all 0; gone after `free` of their address."""
+        address = self._call("cudaHostAlloc", max(size, 1), self._cuda.cudaHostAllocDefault)
+        self._keep("pinned memory", address, size)
+        room: Any = (ctypes.c_uint8 * size).from_address(int(address))
+        found: NDArray[np.uint8] = np.frombuffer(room, np.uint8)
+        found.fill(0)
+        return found
 
-    def wait(self) -> None:
-        """Until all that was queued is done."""
-        self._call("cudaStreamSynchronize", self._stream)
+    def stream(self) -> int:
+        """A line of work that waits for none of the others."""
+        return self._keep("stream", self._call("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking))
+
+    def event(self, *, timing: bool = False) -> int:
+        """A mark in a stream that others can wait for."""
+        flags = self._cuda.cudaEventDefault if timing else self._cuda.cudaEventDisableTiming
+        return self._keep("event", self._call("cudaEventCreateWithFlags", flags))
+
+    def free(self, kind: str, handle: int) -> None:
+        """Give one thing back; what was given back before is passed over."""
+        if self._held.pop((kind, handle), None) is not None:
+            self._call(_FREED_BY[kind], handle)
+
+    def upload(self, address: int, source: NDArray[Any], stream: int) -> None:
+        """Queue a copy to the GPU; from pinned memory it is read when its turn comes."""
+        self._copy(address, source.ctypes.data, source.nbytes, "HostToDevice", stream)
+
+    def download(self, target: NDArray[Any], address: int, stream: int) -> None:
+        """Queue a copy from the GPU; it is there once the stream has come so far."""
+        self._copy(target.ctypes.data, address, target.nbytes, "DeviceToHost", stream)
+
+    def copy(self, target: int, source: int, size: int, stream: int) -> None:
+        """Queue a copy within the GPU."""
+        self._copy(target, source, size, "DeviceToDevice", stream)
+
+    def record(self, event: int, stream: int) -> None:
+        """Move an event to the end of what was queued on a stream so far."""
+        self._call("cudaEventRecord", event, stream)
+
+    def order(self, stream: int, event: int) -> None:
+        """What is queued on a stream from now on waits for an event."""
+        self._call("cudaStreamWaitEvent", stream, event, 0)
+
+    def wait(self, event: int) -> None:
+        """Until an event has passed; one that was never recorded has."""
+        self._call("cudaEventSynchronize", event)
+
+    def wait_stream(self, stream: int) -> None:
+        """Until all that was queued on a stream is done."""
+        self._call("cudaStreamSynchronize", stream)
+
+    def wait_all(self) -> None:
+        """Until the GPU has nothing to do, whoever asked for it."""
+        self._call("cudaDeviceSynchronize")
+
+    def milliseconds(self, start: int, end: int) -> float:
+        """Between two events that were made for timing and have passed."""
+        return float(self._call("cudaEventElapsedTime", start, end))
+
+    def capture(self, stream: int, work: Callable[[], None]) -> int:
+        """What ``work`` queues on a stream, as a graph; nothing of it runs.
+
+        Raises:
+            EngineError: it cannot be captured; the stream is as before.
+        """
+        mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._call("cudaStreamBeginCapture", stream, mode)
+        try:
+            work()
+        except BaseException:
+            _, *graphs = self._cuda.cudaStreamEndCapture(stream)
+            self._forget(graphs[0] if graphs else None)
+            raise
+        status, graph = self._cuda.cudaStreamEndCapture(stream)
+        try:
+            _checked(self._cuda, "cudaStreamEndCapture", (status, graph))
+            return self._keep("graph", self._call("cudaGraphInstantiate", graph, 0))
+        finally:
+            self._forget(graph)
+
+    def launch(self, graph: int, stream: int) -> None:
+        """Queue all that a graph holds."""
+        self._call("cudaGraphLaunch", graph, stream)
 
     def close(self) -> None:
-        """Give memory and stream back; nothing more can be queued."""
-        if self._stream is None:
+        """Give all back, after what was queued is done. Where the GPU fails, nothing more can be had back."""
+        if not self._held:
             return
-        self._call("cudaStreamSynchronize", self._stream)
-        for address, _ in self._memory.values():
-            self._call("cudaFree", address)
-        self._memory.clear()
-        self._call("cudaStreamDestroy", self._stream)
-        self._stream = None
+        with contextlib.suppress(EngineError), self.current():
+            for kind, handle in list(self._held):
+                if kind == "stream":
+                    with contextlib.suppress(EngineError):
+                        self.wait_stream(handle)
+            for kind, handle in reversed(list(self._held)):
+                with contextlib.suppress(EngineError):
+                    self.free(kind, handle)
+
+    def _forget(self, graph: Any) -> None:
+        """Drop a graph that was captured, and the error that an invalid capture leaves behind."""
+        if graph is not None and int(graph):
+            self._cuda.cudaGraphDestroy(graph)
+        self._cuda.cudaGetLastError()
+
+    def _keep(self, kind: str, handle: Any, size: int = 1) -> int:
+        self._held[kind, int(handle)] = size
+        return int(handle)
+
+    def _copy(self, target: int, source: int, size: int, way: str, stream: int) -> None:
+        kind = getattr(self._cuda.cudaMemcpyKind, f"cudaMemcpy{way}")
+        self._call("cudaMemcpyAsync", target, source, size, kind, stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         return _checked(self._cuda, name, getattr(self._cuda, name)(*arguments))

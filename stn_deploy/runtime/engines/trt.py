@@ -1,11 +1,10 @@
-"""TensorRT and TensorRT-RTX: the whole exported graph as a built engine on the GPU.
+"""TensorRT and TensorRT-RTX: the whole exported graph as a built engine on the GPU, on arrays of the host.
 
 The steps are those of NVIDIA's documentation. They have not been measured on a GPU by this project yet.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.errors import ArgumentError, EngineError
-from stn_deploy.plugins.library import VARIABLE, cached_files, expect_for, named_library, read_marker
-from stn_deploy.plugins.library.loading import is_registered, load_into
 from stn_deploy.runtime.engines import FloatBatch, Localisation
-from stn_deploy.runtime.engines.device import Device, find_gpu
-from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
-from stn_deploy.runtime.engines.libraries import Log, error_recorder, find_library
+from stn_deploy.runtime.engines.device import Device
+from stn_deploy.runtime.engines.engine_file import EngineFile
+from stn_deploy.runtime.engines.trt_loading import OUTPUTS, LoadedEngine
 
 _INPUTS = ("images", "extents")
-_OUTPUTS = ("rectified", "theta", "score")
 
 
 class TrtFullGraph:
@@ -45,36 +41,18 @@ class TrtFullGraph:
             ArtifactError, EngineError, MissingDependency: as `open_engine`.
             EngineError: the library refuses the engine, or an expected plugin library is not there.
         """
-        file = engine if isinstance(engine, EngineFile) else open_engine(engine, gpu=gpu)
-        self.record = file.record
-        self._engine: Any
         self._context: Any
-        self._trt = trt = find_library(file.record.backend).trt
         self._device = Device(gpu)
         try:
-            self._log = Log(trt)
-            self._runtime: Any = self._start(trt)
-            if file.record.version_compatible:  # such an engine carries its own runtime; we wrote it
-                self._runtime.engine_host_code_allowed = True
-            plugin = file.record.plugin
-            if plugin and plugin["kind"] == "library" and plugin["file"]:
-                self._load_plugin(file, plugin_library, gpu)
-            self._engine = self._runtime.deserialize_cuda_engine(file.data)
-            self._context = self._engine.create_execution_context() if self._engine else None
-            if self._context is None:
-                raise EngineError(
-                    f"{file.path}: {self.record.backend} refuses it: {self._log.last()}. "
-                    f"Build it again with: {self.record.rebuild_command(file.path)}"
-                )
-            self._refusals: list[str] = []
-            if plugin and plugin["kind"] == "library":  # a plugin cannot write into TensorRT's log
-                self._recorder = error_recorder(trt, self._refusals)
-                self._context.error_recorder = self._recorder
-            types = {name: self._engine.get_tensor_dtype(name) for name in _OUTPUTS}
-            self._types = {name: np.dtype(trt.nptype(kind)) for name, kind in types.items()}
+            with self._device.current():
+                self._loaded = LoadedEngine(engine, plugin_library, gpu)
+                self._context = self._loaded.context()
+                self._stream = self._device.stream()
         except BaseException:
             self._device.close()
             raise
+        self.record = self._loaded.record
+        self._tensors: dict[str, tuple[int, int]] = {}
 
     def run(self, images: NDArray[np.uint8], extents: FloatBatch) -> tuple[FloatBatch, Localisation]:
         """Straighten a batch; see `stn_deploy.runtime.engines.FullGraph`.
@@ -84,28 +62,33 @@ class TrtFullGraph:
             EngineError: the GPU fails.
         """
         self._check(images, extents)
-        self._refusals.clear()
-        self._device.activate()
-        inputs: tuple[NDArray[Any], ...] = (images, extents)
-        for name, values in zip(_INPUTS, inputs, strict=True):
-            if not self._context.set_input_shape(name, values.shape):
-                raise EngineError(f"{name}: the engine refuses the shape {values.shape}: {self._reason()}")
-            self._context.set_tensor_address(name, self._device.upload(name, values))
-        results = {}
-        for name in _OUTPUTS:
-            results[name] = np.empty(tuple(self._context.get_tensor_shape(name)), self._types[name])
-            self._context.set_tensor_address(name, self._device.address(name, results[name].nbytes))
-        if not self._context.execute_async_v3(self._device.stream):
-            raise EngineError(f"the engine failed: {self._reason()}")
-        for name, values in results.items():
-            self._device.download(name, values)
-        self._device.wait()
-        rectified, theta, score = (results[name].astype(np.float32, copy=False) for name in _OUTPUTS)
+        self._loaded.refusals.clear()
+        with self._device.current():
+            inputs: tuple[NDArray[Any], ...] = (np.ascontiguousarray(images), np.ascontiguousarray(extents))
+            for name, values in zip(_INPUTS, inputs, strict=True):
+                if not self._context.set_input_shape(name, values.shape):
+                    raise EngineError(
+                        f"{name}: the engine refuses the shape {values.shape}: {self._loaded.reason()}"
+                    )
+                address = self._address(name, values.nbytes)
+                self._device.upload(address, values, self._stream)
+                self._context.set_tensor_address(name, address)
+            results, types = {}, self._loaded.types
+            for name in OUTPUTS:
+                results[name] = np.empty(tuple(self._context.get_tensor_shape(name)), types[name])
+                self._context.set_tensor_address(name, self._address(name, results[name].nbytes))
+            if not self._context.execute_async_v3(self._stream):
+                raise EngineError(f"the engine failed: {self._loaded.reason()}")
+            for name, values in results.items():
+                self._device.download(values, self._tensors[name][0], self._stream)
+            self._device.wait_stream(self._stream)
+        rectified, theta, score = (results[name].astype(np.float32, copy=False) for name in OUTPUTS)
         return rectified, Localisation(theta, score)
 
     def close(self) -> None:
         """Give the memory of the GPU back."""
-        self._context = self._engine = self._runtime = None
+        self._context = None
+        self._loaded.close()
         self._device.close()
 
     def __enter__(self) -> TrtFullGraph:
@@ -114,15 +97,17 @@ class TrtFullGraph:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, trt: Any) -> Any:
-        try:
-            return trt.Runtime(self._log.logger)
-        except (TypeError, RuntimeError) as error:  # pybind11's way to say that it returned nothing
-            raise EngineError(f"{self.record.backend} does not start: {self._log.last()}") from error
-
-    def _reason(self) -> str:
-        """What the plugin refused, else what the log says last."""
-        return "; ".join(dict.fromkeys(self._refusals)) or self._log.last()
+    def _address(self, name: str, size: int) -> int:
+        """Where the tensor ``name`` lies, with room for ``size`` bytes; what it held may be lost."""
+        address, room = self._tensors.get(name, (0, 0))
+        if room < size or not address:
+            if address:
+                self._device.wait_stream(self._stream)
+                del self._tensors[name]
+                self._device.free("memory", address)
+            address = self._device.memory(size)
+            self._tensors[name] = (address, size)
+        return address
 
     def _check(self, images: NDArray[np.uint8], extents: FloatBatch) -> None:
         if self._context is None:
@@ -133,39 +118,3 @@ class TrtFullGraph:
             expected = f"({len(images)}, 2) float32"
             raise ArgumentError(f"extents: expected {expected}, got {extents.shape} {extents.dtype}")
         self.record.profile.expect(len(images), (images.shape[1], images.shape[2]))
-
-    def _load_plugin(self, file: EngineFile, library: Path | None, gpu: int) -> None:
-        plugin: Any = file.record.plugin
-        named = named_library()
-        usual = [*([named] if named else []), file.path.with_name(plugin["file"])]
-        places = [library] if library else usual
-        others = [] if library else cached_files()
-        found = {path: _sha256(path) for path in [*places, *others] if path.is_file()}
-        fitting = [path for path, digest in found.items() if digest == plugin["sha256"]]
-        if not fitting:
-            shown = [f"{path} with {found[path][:12]}" for path in places if path in found]
-            listed = ", ".join(shown) or "none"
-            raise EngineError(
-                f"{file.path}: needs the plugin library that it was built with; expected {plugin['file']} of "
-                f"SHA-256 {plugin['sha256'][:12]} {f'at {library}' if library else 'beside it'}, found "
-                f"{listed}; put it beside the engine, name it ({VARIABLE}), or build the engine again: "
-                f"{self.record.rebuild_command(file.path)}"
-            )
-        info = read_marker(fitting[0])
-        # An engine may run on other GPUs than the one it was built on; the kernel would say so at the first
-        # batch, and to standard error alone.
-        expect_for(info, str(self._trt.__version__), find_gpu(gpu).compute_capability)
-        registry = self._runtime.get_plugin_registry()
-        if is_registered(registry):  # by another engine of this process, or by its program
-            return
-        try:
-            load_into(registry, info)
-        except EngineError as error:
-            raise EngineError(f"{error}: {self._log.last()}") from error
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EngineError(f"{path}: cannot be read ({error.strerror or error})") from error
