@@ -11,16 +11,21 @@ from stn_deploy.runtime.result import Rectified
 
 if TYPE_CHECKING:
     from stn_deploy.runtime.batching import BatchCounters, Batcher, BatchLimits, batching_rectifier
+    from stn_deploy.runtime.pipeline import Pipeline
 
-_LAZY = dict.fromkeys(
-    ("BatchCounters", "BatchLimits", "Batcher", "batching_rectifier"), "stn_deploy.runtime.batching"
-)
+_LAZY = {
+    **dict.fromkeys(
+        ("BatchCounters", "BatchLimits", "Batcher", "batching_rectifier"), "stn_deploy.runtime.batching"
+    ),
+    "Pipeline": "stn_deploy.runtime.pipeline",
+}
 
 __all__ = [
     "DEFAULT_MODEL",
     "BatchCounters",
     "BatchLimits",
     "Batcher",
+    "Pipeline",
     "Rectified",
     "Rectifier",
     "batching_rectifier",
@@ -29,7 +34,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What only services need is imported on first use."""
+    """What not everybody needs is imported on first use."""
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'stn_deploy.runtime' has no attribute {name!r}")

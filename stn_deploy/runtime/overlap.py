@@ -1,0 +1,84 @@
+"""Groups of work done by several threads at once, their results in order: the only threads of a pipeline.
+
+Whoever takes the results also reads the source, in that thread, and only as far ahead as the bound allows: a
+slow consumer stops all of it. Nothing outlives the iterator: at its end, at an error, when it is closed or let
+go of, groups that were not begun are dropped and those that run are waited for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from stn_deploy.errors import ClosedError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Work = Callable[[Sequence[Item]], Sequence[Result]]
+
+
+@dataclass(slots=True)
+class _Group(Generic[Item, Result]):
+    items: Sequence[Item]
+    done: Future[Sequence[Result]]
+
+
+def overlapped(
+    groups: Iterator[Sequence[Item]],
+    work: Work[Item, Result],
+    *,
+    workers: int,
+    ahead: int,
+    name: str = "overlap",
+) -> Iterator[Result]:
+    """Results of groups of items, in order, while several groups are worked on.
+
+    Args:
+        groups: read in the thread that takes the results. Where it raises, the results of what came before
+            are given first.
+        work: called in a thread with a group; gives the results of its first few items, at least one. The
+            rest becomes a group of its own, begun when all before it is taken.
+        workers: threads. ahead: groups that are begun or wait to be. name: of the threads.
+    Raises:
+        ClosedError: the process was forked, and this is the child.
+    """
+    process = os.getpid()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    line: deque[_Group[Item, Result]] = deque()
+    broken: Exception | None = None
+    more = True
+    try:
+        while True:
+            while more and len(line) < ahead:
+                try:
+                    items = next(groups)
+                except StopIteration:
+                    more = False
+                except Exception as error:  # noqa: BLE001, raised below
+                    broken, more = error, False
+                else:
+                    line.append(_Group(items, pool.submit(work, items)))
+                    del items
+            if not line:
+                break
+            results = line[0].done.result()
+            group = line.popleft()
+            if rest := group.items[len(results) :]:
+                line.appendleft(_Group(rest, pool.submit(work, rest)))
+            del group, rest
+            for result in results:
+                yield result
+                if os.getpid() != process:
+                    raise ClosedError(
+                        "pipeline: expected the process that began it, got a fork of it; call it anew there"
+                    )
+            del results
+    finally:
+        if os.getpid() == process:
+            pool.shutdown(cancel_futures=True)
+    if broken is not None:
+        raise broken

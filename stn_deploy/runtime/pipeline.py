@@ -1,0 +1,177 @@
+"""From a stream of image files to straightened crops, on several threads."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import lru_cache, partial
+from typing import Any, Literal, TypeAlias, cast, overload
+
+import numpy as np
+
+from stn_deploy.errors import ArgumentError
+from stn_deploy.runtime.batches import checked_errors, or_raised
+from stn_deploy.runtime.cropping import is_whole
+from stn_deploy.runtime.inputs import Failure, Picture, is_picture
+from stn_deploy.runtime.overlap import overlapped
+from stn_deploy.runtime.rectifier import Rectifier
+from stn_deploy.runtime.result import Rectified
+
+GROUP = 16
+"""Images that a thread decodes, localises and samples together."""
+GROUP_PIXELS = 8_000_000
+"""The image that brings a group to so many pixels is its last one."""
+_PIXELS_PER_BYTE = 8
+"""Of encoded files, roughly; where it is wrong, the group is divided once its images are decoded."""
+_MOST_WORKERS = 4
+_Numbered: TypeAlias = tuple[int, Picture]
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let the C library keep the blocks that images leave behind, for those that come next.
+
+    glibc returns a freed block of the size of an image to the kernel, which has to clear its pages for the
+    next one: a third of the time of decoding. Its limit rises to the largest block that was freed so far, up
+    to 32 MB; this one is never touched, and takes no memory. Elsewhere it does nothing.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    np.empty(31 << 20, np.uint8)
+
+
+def default_workers() -> int:
+    """Threads where none are asked for: a core each, at most 4."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_WORKERS, available)
+
+
+def checked_workers(workers: object, name: str = "workers") -> int:
+    """A number of threads, the default where it is None. Raises ArgumentError for what is none."""
+    if workers is None:
+        return default_workers()
+    if not is_whole(workers) or cast(int, workers) < 1:
+        raise ArgumentError(f"{name}: expected at least 1, got {workers!r}")
+    return int(cast(int, workers))
+
+
+class Pipeline:
+    """Straightens a stream of images on several threads.
+
+    Each thread takes a group of up to 16 images, fewer where they are large, and decodes, localises and
+    samples them while others do so with theirs. Results come in the order of the images. The source is read
+    by whoever takes the results, in that thread, and no further ahead than ``workers + 2`` groups: a slow
+    consumer stops the reading and the decoding. Threads live while results are being taken: until the last
+    one, an error, or until the iterator is closed or let go of. A crop may differ in its last bit from that
+    of the image alone, as those of any batch.
+
+    Attributes:
+        rectifier: as given. workers: threads.
+    """
+
+    def __init__(self, rectifier: Rectifier | None = None, *, workers: int | None = None) -> None:
+        """Make one; it starts no thread yet.
+
+        Args:
+            rectifier: the one that ships with the package by default. One thread for its network is best: the
+                groups share the cores.
+            workers: threads, at least 1; by default one for each core, at most 4.
+        Raises:
+            ArgumentError: ``workers`` is no number, or less than 1.
+        """
+        self.workers = checked_workers(workers)
+        self.rectifier = Rectifier() if rectifier is None else rectifier
+
+    @overload
+    def __call__(
+        self, images: Iterable[Picture], *, errors: Literal["raise"] = ..., timings: bool = ...
+    ) -> Iterator[Rectified]: ...
+    @overload
+    def __call__(
+        self, images: Iterable[Picture], *, errors: Literal["keep"], timings: bool = ...
+    ) -> Iterator[Rectified | Failure]: ...
+
+    def __call__(
+        self, images: Iterable[Picture], *, errors: Literal["raise", "keep"] = "raise", timings: bool = False
+    ) -> Iterator[Rectified | Failure]:
+        """Straighten images as `Rectifier` does.
+
+        Args:
+            images: any number, as `Rectifier` takes them; an exception of the iterable comes after the
+                results of the images before it. Arrays must not change until their results are there.
+            errors: "raise" at the first image that cannot be used, after the results of those before it;
+                "keep" to get the error in that image's place.
+            timings: measure each image.
+        Returns:
+            an iterator over the results, in order.
+        Raises:
+            ArgumentError: one image instead of several, or ``errors`` is neither.
+            ImageError, ShapeError, ArgumentError, ClosedError: while iterating, as `Rectifier.__call__`; also
+                where the process was forked and the iterator is that of its parent.
+        """
+        keep = checked_errors(errors)
+        if is_picture(images) or not isinstance(images, Iterable):
+            raise ArgumentError(
+                f"images: expected a list or an iterator of images, got {type(images).__name__}; call the "
+                "rectifier itself with a single image"
+            )
+        return self._results(iter(images), keep=keep, timings=timings)
+
+    def _results(
+        self, images: Iterator[Picture], *, keep: bool, timings: bool
+    ) -> Iterator[Rectified | Failure]:
+        keep_freed_memory()
+        work = partial(self._straighten, timings=timings)
+        outcomes: Any = overlapped(
+            _groups(images), work, workers=self.workers, ahead=self.workers + 2, name="stn-deploy pipeline"
+        )
+        with closing(outcomes):
+            yield from outcomes if keep else or_raised(outcomes)
+
+    def _straighten(self, group: Sequence[_Numbered], *, timings: bool) -> list[Rectified | Failure]:
+        return self.rectifier.part(
+            [picture for _, picture in group], first=group[0][0], pixels=GROUP_PIXELS, timings=timings
+        )
+
+
+def _groups(images: Iterator[Picture]) -> Iterator[list[_Numbered]]:
+    """Numbered images in groups that a thread does at a time; an error of the source comes after the last."""
+    number, broken, more = 0, None, True
+    while more:
+        group: list[_Numbered] = []
+        room = GROUP_PIXELS
+        while room > 0 and len(group) < GROUP:
+            try:
+                picture = next(images)
+            except StopIteration:
+                more = False
+                break
+            except Exception as error:  # noqa: BLE001, raised below
+                broken, more = error, False
+                break
+            group.append((number, picture))
+            number += 1
+            room -= _pixels(picture)
+            del picture
+        if group:
+            yield group
+        if broken is not None:
+            raise broken
+
+
+def _pixels(picture: Any) -> int:
+    """About how many pixels an image has, found in no time."""
+    if isinstance(picture, np.ndarray):
+        return math.prod(picture.shape[:2])
+    if isinstance(picture, (bytes, bytearray)):
+        return len(picture) * _PIXELS_PER_BYTE
+    if isinstance(picture, memoryview):
+        return picture.nbytes * _PIXELS_PER_BYTE
+    if isinstance(picture, (str, os.PathLike)):
+        try:
+            return os.stat(picture).st_size * _PIXELS_PER_BYTE  # noqa: PTH116, a third of the time
+        except (OSError, ValueError, TypeError):  # the reader will say what is wrong
+            return 0
+    return 0
