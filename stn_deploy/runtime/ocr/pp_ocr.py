@@ -1,17 +1,24 @@
-"""PP-OCR through RapidOCR: the recogniser alone, on crops. Two releases with two models."""
+"""PP-OCR through RapidOCR: its recogniser on crops, its detector on pages. Two releases with two models."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.errors import MissingDependency
+from stn_deploy.runtime.ocr.detector import along_text
+from stn_deploy.runtime.ocr.page_crops import cut_plain
 from stn_deploy.runtime.ocr.reader import Reading
 
 _ONLY_RECOGNISE = {"use_det": False, "use_cls": False, "use_rec": True}
+_ONLY_DETECT = {"use_det": True, "use_cls": False, "use_rec": False}
+_ONLY_CLASSIFY = {"use_det": False, "use_cls": True, "use_rec": False}
+_SURELY_TURNED = 0.9
+"""How sure RapidOCR has to be that a line stands on its head before it turns it."""
 _LONGEST_ASPECT = 100
 """Past about 110, RapidOCR shrinks the short side to nothing and raises."""
 _BLANK = np.full((32, 96, 3), 255, np.uint8)
@@ -44,6 +51,19 @@ class RapidOcr:
         result = self._engine(image, **_ONLY_RECOGNISE)
         return _joined(list(zip(result.txts or (), result.scores or (), strict=False)))
 
+    def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop."""
+        boxes = self._engine(page, **_ONLY_DETECT).boxes
+        return _from_their_text(page, () if boxes is None else boxes, self._turned)
+
+    def shrunk(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See `ShrinkingDetector.shrunk`."""
+        return np.asarray(self._engine.preprocess_img(page)[0], np.uint8)
+
+    def _turned(self, crop: NDArray[np.uint8]) -> bool:
+        found = self._engine(crop, **_ONLY_CLASSIFY).cls_res
+        return bool(found) and _is_turned(*found[0])
+
 
 class RapidOcrV4:
     """PP-OCRv4, from the wheel of rapidocr-onnxruntime 1.4. Not for use by several threads at once."""
@@ -64,6 +84,35 @@ class RapidOcrV4:
             return Reading("", 0.0)
         lines, _ = self._engine(image, **_ONLY_RECOGNISE)
         return _joined([(text, score) for text, score in lines or ()])
+
+    def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop."""
+        boxes, _ = self._engine(page, **_ONLY_DETECT)
+        return _from_their_text(page, boxes or (), self._turned)
+
+    def shrunk(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """See `ShrinkingDetector.shrunk`."""
+        return np.asarray(self._engine.preprocess(page)[0], np.uint8)
+
+    def _turned(self, crop: NDArray[np.uint8]) -> bool:
+        found, _ = self._engine(crop, **_ONLY_CLASSIFY)
+        return bool(found) and _is_turned(*found[0])
+
+
+def _from_their_text(
+    page: NDArray[np.uint8], quads: Iterable[ArrayLike], turned: Callable[[NDArray[np.uint8]], bool]
+) -> list[NDArray[np.float64]]:
+    """Quads that begin at the top left of the page, from the top left of their text."""
+    found = []
+    for quad in quads:
+        upright = along_text(quad)
+        crop = cut_plain(page, upright).image
+        found.append(along_text(quad, turned=not _is_strip(crop) and turned(crop)))
+    return found
+
+
+def _is_turned(label: str, sure: float) -> bool:
+    return "180" in label and sure > _SURELY_TURNED
 
 
 def _is_strip(image: NDArray[np.uint8]) -> bool:
