@@ -1,13 +1,14 @@
 """Groups of work done by several threads at once, their results in order: the only threads of a pipeline.
 
-Whoever takes the results also reads the source, in that thread, and only as far ahead as the bound allows: a
-slow consumer stops all of it. Nothing outlives the iterator: at its end, at an error, when it is closed or let
-go of, groups that were not begun are dropped and those that run are waited for.
+Whoever takes the results also reads the source, in that thread, and only as far ahead as the bound allows:
+a slow consumer stops all of it. Nothing outlives the iterator: at its end, at an error, when it is closed or
+let go of, groups that were not begun are dropped and those that run are waited for.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +48,8 @@ def overlapped(
         ClosedError: the process was forked, and this is the child.
     """
     process = os.getpid()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    own: set[int] = set()
+    pool = ThreadPoolExecutor(workers, name, initializer=lambda: own.add(threading.get_ident()))
     line: deque[_Group[Item, Result]] = deque()
     broken: Exception | None = None
     more = True
@@ -79,6 +81,7 @@ def overlapped(
             del results
     finally:
         if os.getpid() == process:
-            pool.shutdown(cancel_futures=True)
+            # The garbage collector comes in any thread, and none can wait for itself.
+            pool.shutdown(wait=threading.get_ident() not in own, cancel_futures=True)
     if broken is not None:
         raise broken
