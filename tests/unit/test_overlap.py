@@ -1,4 +1,4 @@
-"""Threads that share work keep its order and its bound, and none of them outlives whoever takes the results."""
+"""Threads that share work keep its order and its bound, and none outlives whoever takes the results."""
 
 from __future__ import annotations
 
