@@ -74,7 +74,7 @@ def test_a_bad_file_is_told_and_spoils_no_other(run: Run, tmp_path: Path) -> Non
         (["none.jpg"], "inputs: none.jpg: no such file or folder"),
         (
             ["arch.jpg", "--ocr", "magic"],
-            "ocr: expected one of tesseract, rapidocr, rapidocr-v4, got 'magic'",
+            "ocr: expected one of tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, easyocr, got 'magic'",
         ),
         (["arch.jpg", "--size", "32"], "--size: expected HEIGHTxWIDTH"),
         (["arch.jpg", "--size", "32x100", "--height", 48], "size: expected either a height or a size"),

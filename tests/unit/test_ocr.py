@@ -29,7 +29,11 @@ def test_only_latin_letters_and_digits_count_and_case_does_not(text: str, expect
 @pytest.mark.parametrize(
     ("names", "threads", "message"),
     [
-        (["magic"], 1, "ocr: expected one of tesseract, rapidocr, rapidocr-v4, got 'magic'"),
+        (
+            ["magic"],
+            1,
+            "ocr: expected one of tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, easyocr, got 'magic'",
+        ),
         (["rapidocr", "magic"], 1, "got 'magic'"),  # nothing is loaded before
         (["tesseract", "rapidocr", "tesseract"], 1, "ocr: expected each engine once, got tesseract twice"),
         (["rapidocr"], 0, "threads: expected at least 1, got 0"),

@@ -1,4 +1,4 @@
-"""PaddleOCR, docTR and EasyOCR as readers, behind stand-ins that answer in the packages' own ways."""
+"""PaddleOCR, docTR and EasyOCR as readers and detectors, behind stand-ins that answer as they do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from stn_deploy.errors import MissingDependency
-from stn_deploy.runtime.ocr import BatchReader, DoctrReader, EasyOcrReader, PaddleReader, read_many
+from stn_deploy.runtime.ocr import (
+    BatchReader,
+    Detector,
+    DoctrReader,
+    EasyOcrReader,
+    PaddleReader,
+    open_reader,
+    read_many,
+)
 
 Lines = list[tuple[str, Any]]
 
@@ -34,6 +42,19 @@ class Paddle:
         for image, (text, score) in zip(given["input"], self.lines, strict=True):
             assert image[0, 0].tolist() == [10, 20, 30]
             yield {"input_path": None, "rec_text": text, "rec_score": score}
+
+
+class OldPaddle:
+    """As ``paddleocr.PaddleOCR`` of PaddleOCR 2: one picture in, a list for it out."""
+
+    def __init__(self, lines: Lines, quads: Any = None) -> None:
+        self.lines = iter(lines)
+        self.quads = quads
+
+    def ocr(self, img: np.ndarray, *, det: bool, rec: bool, cls: bool) -> list[Any]:
+        assert img[0, 0].tolist() == [10, 20, 30]
+        assert (det, rec, cls) in [(True, False, False), (False, True, False)]
+        return [[next(self.lines)]] if rec else self.quads
 
 
 class Doctr:
@@ -65,10 +86,11 @@ each_package = pytest.mark.parametrize(
     "make",
     [
         lambda lines: PaddleReader(Paddle(lines)),
+        lambda lines: PaddleReader(OldPaddle(lines)),
         lambda lines: DoctrReader(Doctr(lines)),
         lambda lines: EasyOcrReader(Easy(lines)),
     ],
-    ids=["PaddleOCR", "docTR", "EasyOCR"],
+    ids=["PaddleOCR", "PaddleOCR 2", "docTR", "EasyOCR"],
 )
 
 
@@ -79,7 +101,7 @@ def test_each_crop_gets_its_own_reading(make: Make, request: pytest.FixtureReque
     assert found == [("door", 0.25), ("floor", 0.5), ("", 0.0)]
     assert {type(reading.confidence) for reading in found} == {float}
     assert make([("door", 0.25)]).read(crops(1)[0]) == ("door", 0.25)
-    assert reader.name == request.node.callspec.id
+    assert request.node.callspec.id.startswith(reader.name)
 
 
 @each_package
@@ -147,6 +169,118 @@ def test_a_missing_package_is_named_with_what_installs_it(
         reader()
     assert str(refused.value).startswith(module)
     assert str(refused.value).endswith(f"is not installed; pip install {packages}")
+
+
+def test_the_threads_of_a_registry_reach_paddleocr(monkeypatch: pytest.MonkeyPatch) -> None:
+    paddle = install(monkeypatch, "paddleocr", "TextRecognition", Paddle([("door", 0.5)]))
+    assert open_reader("paddleocr", threads=3).read(crops(1)[0]) == ("door", 0.5)
+    assert paddle == [((), {"cpu_threads": 3})]
+
+
+def test_where_only_paddleocr_2_is_installed_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = install(monkeypatch, "paddleocr", "PaddleOCR", OldPaddle([("door", 0.5)]))
+    assert PaddleReader(threads=2).read(crops(1)[0]) == ("door", 0.5)
+    assert old == [((), {"lang": "en", "use_angle_cls": False, "show_log": False, "cpu_threads": 2})]
+
+
+@pytest.mark.parametrize("name", ["paddleocr", "doctr", "easyocr"])
+def test_each_is_opened_by_its_name_or_the_fix_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"{name}.models", raising=False)
+    with pytest.raises(MissingDependency, match="is not installed; pip install"):
+        open_reader(name)
+
+
+PAGE = np.full((40, 80, 3), (10, 20, 30), np.uint8)
+UPRIGHT: Any = [[10, 4], [50, 4], [50, 20], [10, 20]]
+DOWNWARDS: Any = [[60, 2], [70, 2], [70, 38], [60, 38]]
+"""Begins at the page's top left; the text begins at its own, which is the page's top right."""
+
+
+class PaddleFinder:
+    """As ``paddleocr.TextDetection``."""
+
+    def predict(self, *, batch_size: int, **given: list[np.ndarray]) -> Iterator[dict[str, Any]]:
+        (page,) = given.pop("input")
+        assert not given
+        assert page[0, 0].tolist() == [10, 20, 30]
+        yield {"dt_polys": np.array(QUADS, np.int16), "dt_scores": [0.9, 0.8]}
+
+
+class DoctrFinder:
+    """As what ``doctr.models.detection_predictor`` makes: shares of width and height; takes RGB."""
+
+    def __init__(self, boxes: Any) -> None:
+        self.boxes = boxes
+
+    def __call__(self, pages: list[np.ndarray]) -> list[Any]:
+        assert [page[0, 0].tolist() for page in pages] == [[30, 20, 10]]
+        return [self.boxes]
+
+
+def scored(quad: Any) -> np.ndarray:
+    """Corners as shares, and the score below them, as docTR gives turned boxes."""
+    return np.concatenate([np.divide(quad, (80, 40)), [[0.5, 0.5]]])
+
+
+class EasyFinder:
+    def detect(self, img: np.ndarray) -> tuple[list[Any], list[Any]]:
+        assert img[0, 0].tolist() == [30, 20, 10]
+        return [[[10, 50, 4, 20]]], [[DOWNWARDS]]
+
+
+QUADS: Any = [UPRIGHT, DOWNWARDS]
+FINDERS: dict[str, Callable[[pytest.MonkeyPatch], Any]] = {
+    "PaddleOCR": lambda patch: PaddleReader(Paddle([]), detector=PaddleFinder()),
+    "PaddleOCR 2": lambda patch: PaddleReader(OldPaddle([], [QUADS])),
+    "PaddleOCR before 2.6.1": lambda patch: PaddleReader(OldPaddle([], QUADS)),
+    "docTR": lambda patch: DoctrReader(
+        Doctr([]), detector=DoctrFinder({"words": np.stack([scored(quad) for quad in QUADS])})
+    ),
+    "docTR before 0.7": lambda patch: DoctrReader(
+        Doctr([]), detector=DoctrFinder(np.divide(QUADS, (80, 40)))
+    ),
+    "EasyOCR": lambda patch: easy_with_detector(patch),
+}
+
+
+def easy_with_detector(patch: pytest.MonkeyPatch) -> EasyOcrReader:
+    made = install(patch, "easyocr", "Reader", EasyFinder())
+    reader = EasyOcrReader(Easy([]))
+    assert made == []
+    reader.detect(PAGE)
+    assert made == [((["en"],), {"gpu": False, "recognizer": False, "verbose": False})]
+    return reader
+
+
+@pytest.mark.parametrize("make", FINDERS.values(), ids=FINDERS)
+def test_lines_are_found_in_pixels_of_the_page_from_where_their_text_begins(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[pytest.MonkeyPatch], Any]
+) -> None:
+    detector = make(monkeypatch)
+    assert isinstance(detector, Detector)
+    upright, downwards = detector.detect(PAGE)
+    np.testing.assert_allclose(upright, UPRIGHT)
+    np.testing.assert_allclose(downwards, np.roll(DOWNWARDS, -1, axis=0))
+
+
+def test_straight_boxes_of_doctr_are_quads_and_an_empty_page_has_none() -> None:
+    boxes = np.array([[10 / 80, 4 / 40, 50 / 80, 20 / 40, 0.9]])
+    (quad,) = DoctrReader(Doctr([]), detector=DoctrFinder({"words": boxes})).detect(PAGE)
+    np.testing.assert_allclose(quad, UPRIGHT)
+    assert DoctrReader(Doctr([]), detector=DoctrFinder({"words": np.zeros((0, 5))})).detect(PAGE) == []
+    nothing: list[Any]
+    for nothing in ([None], [[]], []):
+        assert PaddleReader(OldPaddle([], nothing)).detect(PAGE) == []
+
+
+def test_default_detectors_are_made_as_the_packages_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    paddle = install(monkeypatch, "paddleocr", "TextDetection", PaddleFinder())
+    doctr = install(monkeypatch, "doctr.models", "detection_predictor", DoctrFinder({}))
+    assert len(PaddleReader(Paddle([])).detect(PAGE)) == 2
+    assert DoctrReader(Doctr([])).detect(PAGE) == []
+    assert paddle == [((), {})]
+    assert doctr == [((), {"pretrained": True, "assume_straight_pages": False})]
 
 
 def test_an_old_release_is_told_from_none(monkeypatch: pytest.MonkeyPatch) -> None:

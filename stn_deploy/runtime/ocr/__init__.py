@@ -4,7 +4,9 @@ reader          the protocol, several crops at once, and what counts when readin
 registry        engines by name
 tesseract       Tesseract, in this process or as a program
 pp_ocr          PP-OCRv6 and PP-OCRv4 through RapidOCR
-other_packages  PaddleOCR, docTR and EasyOCR
+paddle_models   PaddleOCR
+other_packages  docTR and EasyOCR
+packages        what their adapters share
 any_callable    any function that reads a crop
 detector        the protocol of what finds lines on a page, and the order in which one reads them
 page_crops      the crop of a line that a pipeline without a rectifier cuts
@@ -15,7 +17,8 @@ second_opinion  crops read as they are and straightened, of which the more confi
 
 from stn_deploy.runtime.ocr.any_callable import CallableReader
 from stn_deploy.runtime.ocr.detector import Detector, along_text, reading_order
-from stn_deploy.runtime.ocr.other_packages import DoctrReader, EasyOcrReader, PaddleReader
+from stn_deploy.runtime.ocr.other_packages import DoctrReader, EasyOcrReader
+from stn_deploy.runtime.ocr.paddle_models import PaddleReader
 from stn_deploy.runtime.ocr.page_pipeline import rectifying_rapidocr
 from stn_deploy.runtime.ocr.pages import LineReading, PageReading, PlacedWord, read_page, read_regions
 from stn_deploy.runtime.ocr.reader import (

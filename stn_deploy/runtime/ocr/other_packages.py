@@ -1,67 +1,43 @@
-"""PaddleOCR, docTR and EasyOCR as readers: the recogniser alone, on crops.
+"""docTR and EasyOCR as readers and detectors: each step alone.
 
-Each takes a recogniser that was made with settings of one's own, or makes the package's default one, whose
+Each takes models that were made with settings of one's own, or makes the package's default ones, whose
 weights the package fetches when it has none. None is safe with several threads at once.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.errors import MissingDependency
+from stn_deploy.runtime.ocr.detector import along_text
+from stn_deploy.runtime.ocr.packages import as_reading, found
 from stn_deploy.runtime.ocr.reader import Reading
 
-_BATCH = 8
-
-
-class PaddleReader:
-    """PaddleOCR 3: lines of text."""
-
-    def __init__(self, model: Any = None) -> None:
-        """Take or make a recogniser.
-
-        Args:
-            model: a ``paddleocr.TextRecognition``; that of the package's default model if None.
-        Raises:
-            MissingDependency: none is given, and PaddleOCR 3 is not installed.
-        """
-        if model is None:
-            model = _found("paddleocr", "TextRecognition", "'paddleocr>=3' paddlepaddle")()
-        self._model = model
-        self.name = "PaddleOCR"
-
-    def read(self, image: NDArray[np.uint8]) -> Reading:
-        """See `Reader.read`."""
-        return self.read_many([image])[0]
-
-    def read_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Reading]:
-        """See `BatchReader.read_many`."""
-        found = self._model.predict(input=list(images), batch_size=_BATCH)
-        return [_reading(each["rec_text"], each["rec_score"]) for each in found]
+Quads = list[NDArray[np.float64]]
 
 
 class DoctrReader:
-    """docTR: single words, for its recognisers know no space."""
+    """docTR: single words, for its recognisers know no space; quads around words."""
 
-    def __init__(self, predictor: Any = None) -> None:
+    def __init__(self, predictor: Any = None, *, detector: Any = None) -> None:
         """Take or make a recogniser.
 
         Args:
             predictor: of ``doctr.models.recognition_predictor``; its default, with weights, if None.
+            detector: of ``doctr.models.detection_predictor``; its default for turned text, with weights, if
+                None, made when it is first asked for.
         Raises:
-            MissingDependency: none is given, and docTR is not installed.
+            MissingDependency: no predictor is given, and docTR is not installed.
         """
         if predictor is None:
-            make = _found("doctr.models", "recognition_predictor", "python-doctr")
+            make = found("doctr.models", "recognition_predictor", "python-doctr")
             predictor = make(pretrained=True)
         self._predictor = predictor
+        self._detector = detector
         self.name = "docTR"
 
     def read(self, image: NDArray[np.uint8]) -> Reading:
@@ -71,25 +47,41 @@ class DoctrReader:
     def read_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Reading]:
         """See `BatchReader.read_many`."""
         # docTR takes RGB.
-        found = self._predictor([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images])
-        return [_reading(text, confidence) for text, confidence in found]
+        words = self._predictor([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images])
+        return [as_reading(text, confidence) for text, confidence in words]
+
+    def detect(self, page: NDArray[np.uint8]) -> Quads:
+        """See `Detector.detect`; quads of words.
+
+        Raises:
+            MissingDependency: the default detector is to be made, and docTR is not installed.
+        """
+        if self._detector is None:
+            make = found("doctr.models", "detection_predictor", "python-doctr")
+            self._detector = make(pretrained=True, assume_straight_pages=False)
+        (boxes,) = self._detector([cv2.cvtColor(page, cv2.COLOR_BGR2RGB)])
+        kinds = boxes.values() if isinstance(boxes, dict) else [boxes]
+        quads = [_corners(np.asarray(box, np.float64)) for kind in kinds for box in kind]
+        return [along_text(quad * page.shape[1::-1]) for quad in quads]
 
 
 class EasyOcrReader:
-    """EasyOCR: lines of text, one crop at a time."""
+    """EasyOCR: lines of text, one crop at a time; boxes and quads around them."""
 
     def __init__(self, reader: Any = None) -> None:
         """Take or make a recogniser.
 
         Args:
-            reader: an ``easyocr.Reader``; one for English on the CPU, without a detector, if None.
+            reader: an ``easyocr.Reader``; one for English on the CPU, without a detector, if None. A detector
+                that it lacks is made when it is first asked for.
         Raises:
             MissingDependency: none is given, and EasyOCR is not installed.
         """
         if reader is None:
-            make = _found("easyocr", "Reader", "easyocr")
+            make = found("easyocr", "Reader", "easyocr")
             reader = make(["en"], gpu=False, detector=False, verbose=False)
         self._reader = reader
+        self._detecting = reader if hasattr(reader, "detector") else None
         self.name = "EasyOCR"
 
     def read(self, image: NDArray[np.uint8]) -> Reading:
@@ -97,21 +89,26 @@ class EasyOcrReader:
         # Without boxes, it recognises the whole crop.
         lines = self._reader.recognize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
         text = " ".join(line[1] for line in lines).strip()
-        return _reading(text, float(np.mean([line[2] for line in lines])) if text else 0.0)
+        return as_reading(text, float(np.mean([line[2] for line in lines])) if text else 0.0)
+
+    def detect(self, page: NDArray[np.uint8]) -> Quads:
+        """See `Detector.detect`; boxes, and quads of lines that are turned.
+
+        Raises:
+            MissingDependency: a detector is to be made, and EasyOCR is not installed.
+        """
+        if self._detecting is None:
+            make = found("easyocr", "Reader", "easyocr")
+            self._detecting = make(["en"], gpu=False, recognizer=False, verbose=False)
+        # For each page, a list of (left, right, top, bottom), and one of four corners each. It takes RGB.
+        level, turned = self._detecting.detect(cv2.cvtColor(page, cv2.COLOR_BGR2RGB))
+        boxes = [_corners(np.array([left, top, right, bottom])) for left, right, top, bottom in level[0]]
+        return [along_text(quad) for quad in [*boxes, *turned[0]]]
 
 
-def _found(module: str, name: str, packages: str) -> Any:
-    """A function or class of a package that may not be installed, or not in the release that has it."""
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        package = module.partition(".")[0]
-        missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else None
-        what = f"{package} with {name}" if missing is None else missing
-        raise MissingDependency(f"{what} is not installed; pip install {packages}") from error
-
-
-def _reading(text: str, confidence: float) -> Reading:
-    """A reading with no more than one text can have: confidences of some packages pass 1 by rounding."""
-    sure = float(confidence)
-    return Reading(text.strip(), 0.0 if math.isnan(sure) else min(max(sure, 0.0), 1.0))
+def _corners(box: NDArray[Any]) -> NDArray[np.float64]:
+    """Four corners of (left, top, right, bottom, ...), or the first four rows of corners with more below."""
+    if box.ndim == 2:
+        return np.asarray(box[:4], np.float64)
+    left, top, right, bottom = box[:4]
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)

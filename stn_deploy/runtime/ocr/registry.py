@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from stn_deploy.errors import ArgumentError
+from stn_deploy.runtime.ocr.other_packages import DoctrReader, EasyOcrReader
+from stn_deploy.runtime.ocr.paddle_models import PaddleReader
 from stn_deploy.runtime.ocr.pp_ocr import RapidOcr, RapidOcrV4
 from stn_deploy.runtime.ocr.reader import Reader
 from stn_deploy.runtime.ocr.tesseract import open_tesseract
@@ -13,6 +15,9 @@ _OPEN: dict[str, Callable[[int], Reader]] = {
     "tesseract": lambda _: open_tesseract(),
     "rapidocr": lambda threads: RapidOcr(threads=threads),
     "rapidocr-v4": lambda threads: RapidOcrV4(threads=threads),
+    "paddleocr": lambda threads: PaddleReader(threads=threads),
+    "doctr": lambda _: DoctrReader(),
+    "easyocr": lambda _: EasyOcrReader(),
 }
 READERS = tuple(_OPEN)
 """Names of the OCR engines."""
@@ -23,7 +28,8 @@ def open_reader(name: str, *, threads: int = 1) -> Reader:
 
     Args:
         name: one of `READERS`.
-        threads: of the engine, at least 1. Tesseract's are set by the environment, as OMP_THREAD_LIMIT.
+        threads: of the engine, at least 1. Tesseract's are set by the environment, as OMP_THREAD_LIMIT; those
+            of docTR and EasyOCR are torch's.
     Raises:
         ArgumentError: an unknown name, or no thread.
         MissingDependency: it is not installed.
