@@ -95,8 +95,14 @@ class Rectifier:
         self.threshold = self.spec.threshold if threshold is None else threshold
         self._threads = int(threads)
         self._cropper = Cropper(self.spec, height, size)
+        self._output: dict[str, object] = {"size": size} if size else {"height": height}
         self._localiser: OrtLocaliser | None = OrtLocaliser(self._model, threads=self._threads)
         self._process = os.getpid()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """All that a crop depends on beside its image, as JSON takes it: to know whether it is still right."""
+        return {"model": self.spec.digest, "threshold": float(self.threshold), **self._output}
 
     @overload
     def __call__(self, images: Picture, *, errors: Raise = ..., timings: bool = ...) -> Rectified: ...  # type: ignore[overload-overlap]
