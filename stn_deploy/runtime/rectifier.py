@@ -101,7 +101,7 @@ class Rectifier:
 
     @property
     def settings(self) -> dict[str, object]:
-        """All that a crop depends on beside its image, as JSON takes it: to know whether it is still right."""
+        """All that a crop depends on beside its image, as JSON takes it."""
         return {"model": self.spec.digest, "threshold": float(self.threshold), **self._output}
 
     @overload
