@@ -104,8 +104,8 @@ def _element_of(dtype: Any) -> str:
     return _NAMES.get(name, name)
 
 
-class _Tensor(ctypes.Structure):
-    """DLTensor."""
+class DLTensor(ctypes.Structure):
+    """An array as DLPack says it, in the names of DLPack."""
 
     _fields_ = (
         ("data", c_void_p),
@@ -121,8 +121,8 @@ class _Tensor(ctypes.Structure):
     )
 
 
-class _Versioned(ctypes.Structure):
-    """DLManagedTensorVersioned."""
+class DLManagedTensorVersioned(ctypes.Structure):
+    """An array of DLPack 1.0, and how to give it back."""
 
     _fields_ = (
         ("major", c_uint32),
@@ -130,7 +130,7 @@ class _Versioned(ctypes.Structure):
         ("manager", c_void_p),
         ("deleter", c_void_p),
         ("flags", c_uint64),
-        ("tensor", _Tensor),
+        ("tensor", DLTensor),
     )
 
 
@@ -150,10 +150,10 @@ def _view_of_dlpack(name: str, array: Any, stream: int, to_write: bool) -> View:
     # The capsule is never consumed: it gives the memory back when it goes, with the view.
     versioned, writable = _pointer(capsule, b"dltensor_versioned"), True
     if versioned:
-        managed = _Versioned.from_address(versioned)
+        managed = DLManagedTensorVersioned.from_address(versioned)
         tensor, writable = managed.tensor, not managed.flags & _READ_ONLY
     else:
-        tensor = _Tensor.from_address(_pointer(capsule, b"dltensor"))
+        tensor = DLTensor.from_address(_pointer(capsule, b"dltensor"))
     shape = tuple(tensor.shape[: tensor.ndim])
     strides = tuple(tensor.strides[: tensor.ndim]) if tensor.strides else None
     element = _ELEMENTS.get(

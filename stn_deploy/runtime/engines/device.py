@@ -138,6 +138,15 @@ class Device:
         if self._held.pop((kind, handle), None) is not None:
             self._call(_FREED_BY[kind], handle)
 
+    def lend(self, address: int) -> None:
+        """Memory that outlives the device: `close` leaves it, `take_back` frees it."""
+        del self._held["memory", address]
+
+    def take_back(self, address: int) -> None:
+        """Free memory that was lent, after all that the GPU does now."""
+        with self.current():
+            self._call("cudaFree", address)
+
     def upload(self, address: int, source: NDArray[Any], stream: int) -> None:
         """Queue a copy to the GPU; from pinned memory it is read when its turn comes."""
         self._copy(address, source.ctypes.data, source.nbytes, "HostToDevice", stream)
