@@ -31,9 +31,11 @@ PIXEL_ROUNDED = 0.51
 PIXEL_ANYWHERE = 1.0
 """Of 255, as the contract has it, between paths that round and whose thetas differ a little as well."""
 
-LATTICE = 0.1
-"""What the grid of large outputs may be off, in source pixels, or in steps between samples where those are
-longer: nothing that is seen in a bilinear sample."""
+BASIS_OF_ROWS = 1e-4
+"""An entry of the basis that was made from a few rows of the spline."""
+
+FEW_ROWS = 0.02
+"""Source pixels of a grid that was: a 200th of a letter's stroke, and less than one in 255 of a sharp edge."""
 
 ARC = 0.04
 """Text heights: what a spline through 20 points leaves of an arc of up to 120 degrees. Letters are cut from
