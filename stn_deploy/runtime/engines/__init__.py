@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stn_deploy.runtime.engines.buckets import Buckets
+
 FloatBatch = NDArray[np.float32]
 
 
@@ -91,10 +93,12 @@ class DeviceGraph(Protocol):
     """The full graph on a GPU, fed by address: what the double-buffered runner drives.
 
     outputs: for each of rectified, theta and score the shape of one image's part, and the type.
+    buckets: sizes of the batches that it takes.
     capturable: whether its runs may be captured into a CUDA graph.
     """
 
     outputs: Mapping[str, tuple[tuple[int, ...], np.dtype]]  # type: ignore[type-arg]
+    buckets: Buckets
     capturable: bool
 
     def bind(self, batch: int, canvas: tuple[int, int], addresses: Mapping[str, int]) -> Bound:

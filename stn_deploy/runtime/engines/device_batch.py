@@ -165,7 +165,7 @@ class DeviceTensor:
             )
         if stream is not None and (stream == 0 or stream < NO_STREAM):
             raise BufferError(
-                f"{self._name}: expected as stream an address, 1 or 2 for the default ones, or -1, got {stream}"
+                f"{self._name}: stream: expected an address, 1 or 2 for a default one, or -1, got {stream}"
             )
         versioned = max_version is not None and max_version[0] >= 1
         return self._batch.export(

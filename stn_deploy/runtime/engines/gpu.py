@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.errors import ClosedError, EngineError, ShapeError
 from stn_deploy.runtime.engines import DeviceGraph, Localisation, Straightened
-from stn_deploy.runtime.engines.buckets import Batch, Buckets
+from stn_deploy.runtime.engines.buckets import Batch
 from stn_deploy.runtime.engines.device import Device
 from stn_deploy.runtime.engines.device_batch import DeviceBatch
 from stn_deploy.runtime.engines.results import BlockPool
@@ -34,13 +34,11 @@ class GpuRectifierEngine:
     that are held on the GPU. A fork of the process cannot use it.
     """
 
-    def __init__(
-        self, load: Load, buckets: Buckets, *, gpu: int = 0, held: int = 8, launches: int = 32
-    ) -> None:
+    def __init__(self, load: Load, *, gpu: int = 0, held: int = 8, launches: int = 32) -> None:
         """Start CUDA, load the graph, take memory.
 
         Args:
-            load: makes the graph. buckets: sizes of its batches. gpu: number of the GPU.
+            load: makes the graph. gpu: number of the GPU.
             held: how many results of `straighten_on_device` may be held at a time.
             launches: how many sizes are kept ready; see `stn_deploy.runtime.engines.launches.Launches`.
         Raises:
@@ -49,7 +47,6 @@ class GpuRectifierEngine:
         """
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._buckets = buckets
         self._graph: DeviceGraph | None = None
         self._device = Device(gpu)
         try:
@@ -57,9 +54,8 @@ class GpuRectifierEngine:
                 self._stream = self._device.stream()
                 self._graph = load(self._device, self._stream)
                 self._outputs: Outputs = self._graph.outputs
-                self._runner = Runner(
-                    self._device, self._graph, buckets, stream=self._stream, largest_number=launches
-                )
+                self._buckets = self._graph.buckets
+                self._runner = Runner(self._device, self._graph, stream=self._stream, largest_number=launches)
                 self._pool = BlockPool(self._device, self._stream, largest_number=held)
         except BaseException:
             if self._graph is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.errors import EngineError
 from stn_deploy.runtime.engines import DeviceGraph
-from stn_deploy.runtime.engines.buckets import Batch, Buckets
+from stn_deploy.runtime.engines.buckets import Batch
 from stn_deploy.runtime.engines.device import Device
 from stn_deploy.runtime.engines.launches import Launches
 from stn_deploy.runtime.engines.staging import Slot
@@ -29,9 +29,7 @@ class Runner:
     packed, copied in or copied out. One thread at a time; the GPU is current.
     """
 
-    def __init__(
-        self, device: Device, graph: DeviceGraph, buckets: Buckets, *, stream: int, **settings: int
-    ) -> None:
+    def __init__(self, device: Device, graph: DeviceGraph, *, stream: int, **settings: int) -> None:
         """Take memory for two batches.
 
         Args:
@@ -39,7 +37,7 @@ class Runner:
         """
         self._device, self._compute = device, stream
         self._in, self._out = device.stream(), device.stream()
-        self._slots = [Slot(device, buckets, graph.outputs) for _ in range(SLOTS)]
+        self._slots = [Slot(device, graph.buckets, graph.outputs) for _ in range(SLOTS)]
         self.launches = Launches(device, stream, graph, **settings)
 
     def to_host(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stn_deploy.errors import EngineError
+from stn_deploy.runtime.engines.buckets import Buckets
 from stn_deploy.runtime.engines.device import Device
 from stn_deploy.runtime.engines.engine_file import EngineFile
 from stn_deploy.runtime.engines.trt_loading import OUTPUTS, LoadedEngine
@@ -33,15 +34,18 @@ class TrtDeviceGraph:
         stream: int,
         *,
         plugin_library: Path | None = None,
+        room: int = 16 << 20,
     ) -> None:
         """Load an engine onto a GPU that is current; its runs go to one stream of it.
 
         Args:
             engine, plugin_library: as for `stn_deploy.runtime.engines.trt.TrtFullGraph`; so are the errors.
+            room: see `Buckets`.
         """
         self._loaded = LoadedEngine(engine, plugin_library, device.index)
         self._stream = stream
         self.record = self._loaded.record
+        self.buckets = Buckets.of_profile(self.record.profile, room=room)
         spec, rows = self.record.spec, {"rectified": (3, *self.record.spec.output_size), "score": ()}
         rows["theta"] = (spec.control_points, 2)
         self.outputs: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
