@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stn_deploy.errors import ArgumentError
+
 Polygons = Iterable[ArrayLike]
 
 _TALL = 1.5
@@ -35,6 +37,22 @@ class ShrinkingDetector(Protocol):
 
     def shrunk(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The page as the engine cuts from it."""
+
+
+def as_detector(engine: object) -> Detector:
+    """An engine that finds lines, as such.
+
+    Raises:
+        ArgumentError: it finds none.
+    """
+    if not isinstance(engine, Detector):
+        name = getattr(engine, "name", type(engine).__name__)
+        raise ArgumentError(
+            f"detector: expected an engine that finds the lines of a page, got {name}, which only reads "
+            "them; take one that does, such as open_reader('rapidocr') or --detector rapidocr, or give the "
+            "polygons to read_regions"
+        )
+    return engine
 
 
 def along_text(quad: ArrayLike, *, turned: bool = False) -> NDArray[np.float64]:

@@ -9,11 +9,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry.convention import FloatArray
 from stn_deploy.runtime.batches import batches, or_raised
 from stn_deploy.runtime.inputs import Failure, Picture
-from stn_deploy.runtime.ocr.detector import Detector, ShrinkingDetector, reading_order
+from stn_deploy.runtime.ocr.detector import Detector, ShrinkingDetector, as_detector, reading_order
 from stn_deploy.runtime.ocr.page_crops import cut_plain
 from stn_deploy.runtime.ocr.reader import Reader, Reading, Word, WordReader, read_many
 from stn_deploy.runtime.ocr.second_opinion import TwoReadings
@@ -24,7 +23,7 @@ Points = NDArray[np.float64]
 
 _LINES = 32
 """So many lines have their crops in memory at a time."""
-_ALONG_EDGE = 10
+_ALONG_EDGE = 16
 
 
 class PlacedWord(NamedTuple):
@@ -102,15 +101,10 @@ def read_page(
         ArgumentError: no detector is given, and the reader is none.
         ImageError: the page cannot be used.
     """
-    finder: object = reader if detector is None else detector
-    if not isinstance(finder, Detector):
-        raise ArgumentError(
-            f"detector: expected one, since {getattr(finder, 'name', finder)} reads lines, but does not find "
-            "them; give one that does, such as open_reader('rapidocr'), or the polygons to read_regions"
-        )
+    finder = as_detector(reader if detector is None else detector)
     image = _pixels(page, rectifier)
     polygons = list(finder.detect(image))
-    shrunk = finder.shrunk(image) if isinstance(finder, ShrinkingDetector) else None
+    shrunk = finder.shrunk(image) if polygons and isinstance(finder, ShrinkingDetector) else None
     lines = list(_read_lines(image, polygons, rectifier, reader, shrunk))
     sound = [index for index, line in enumerate(lines) if line.both is not None]
     order = [sound[index] for index in reading_order([np.asarray(lines[at].polygon) for at in sound])]

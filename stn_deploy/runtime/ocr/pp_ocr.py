@@ -52,7 +52,9 @@ class RapidOcr:
         return _joined(list(zip(result.txts or (), result.scores or (), strict=False)))
 
     def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop."""
+        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop; of a strip none."""
+        if _is_strip(page):
+            return []
         boxes = self._engine(page, **_ONLY_DETECT).boxes
         return _from_their_text(page, () if boxes is None else boxes, self._turned)
 
@@ -86,7 +88,9 @@ class RapidOcrV4:
         return _joined([(text, score) for text, score in lines or ()])
 
     def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop."""
+        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop; of a strip none."""
+        if _is_strip(page):
+            return []
         boxes, _ = self._engine(page, **_ONLY_DETECT)
         return _from_their_text(page, boxes or (), self._turned)
 
