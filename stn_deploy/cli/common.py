@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from stn_deploy.errors import ArgumentError, MissingDependency, OutputError
 
@@ -94,14 +103,31 @@ def print_left_out(unusable: Iterable[str]) -> None:
         errors.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def progress_bar(*, counted: bool = True, noted: bool = False, shown: bool = True) -> Progress:
+class _Rate(ProgressColumn):
+    """Things per second, of late."""
+
+    def __init__(self, things: str) -> None:
+        self._things = things
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        """The rate, once there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} {self._things}/s")
+
+
+def progress_bar(
+    *, counted: bool = True, noted: bool = False, rate_of: str | None = None, shown: bool = True
+) -> Progress:
     """A progress bar on standard error.
 
     Args:
         counted: show how many of how many. noted: show the field ``note`` of each task.
+        rate_of: what is counted, to show how many a second; None for no rate.
         shown: False for one that says nothing.
     """
+    rates = [_Rate(rate_of)] if rate_of else []
     middle = [MofNCompleteColumn()] if counted else []
     notes = [TextColumn("{task.fields[note]}")] if noted else []
-    columns = [TextColumn("{task.description}"), BarColumn(), *middle, TimeRemainingColumn(), *notes]
+    columns = [TextColumn("{task.description}"), BarColumn(), *middle, *rates, TimeRemainingColumn(), *notes]
     return Progress(*columns, console=errors, transient=True, disable=not shown)

@@ -31,10 +31,23 @@ def command(
             "(tesseract where it is installed)."
         ),
     ] = "none",
-    threads: Annotated[int, typer.Option(help="Of the network.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="That read, straighten and write files.  [default: one for each core, at most 4]"),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Go on with an earlier run, also one that was killed: what it has done is left alone, "
+            "unless the file, the settings or the model changed since.",
+        ),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Straighten images; those that need it not are copied as they are.
+
+    Ctrl-C keeps and lists what is finished; --skip-existing goes on from there.
 
     Exit status: 0 all done, 1 some images could not be used (the others are done), 2 refused.
     """
@@ -43,24 +56,48 @@ def command(
     from stn_deploy.runtime import Rectifier
     from stn_deploy.runtime.folder import LINES, SHEET, FileResult, other_images, rectify_files
     from stn_deploy.runtime.ocr import READERS
+    from stn_deploy.runtime.pipeline import checked_workers
 
     if read not in ("none", "auto", *READERS):
         raise ArgumentError(f"--read: expected {', '.join(READERS)}, auto or none, got {read!r}")
     if max_megapixels <= 0:
         raise ArgumentError(f"--max-megapixels: expected more than 0, got {max_megapixels}")
+    workers = checked_workers(threads, "--threads")
     found = find_images(inputs, leave_out=to)
     if sheet and any(image.relative.with_suffix(".png") == Path(SHEET) for image in found):
         raise ArgumentError("--sheet: would write over the result of an input named sheet; rename that input")
-    rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)
-    report = Report(read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0)
-    with progress_bar() as bar:
-        task = bar.add_task("straightening", total=len(found))
+    rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold)
+    report = Report(
+        read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0, keep=json_
+    )
+    with progress_bar(rate_of="images") as bar:
+
+        def begun(skipped: int) -> None:
+            bar.add_task("straightening", total=len(found), completed=skipped)
 
         def done(result: FileResult) -> None:
             report.add(result)
-            bar.advance(task)
+            if result.kept is None:
+                bar.advance(bar.task_ids[0])
 
-        failures = rectify_files(found, rectifier, to, max_megapixels=max_megapixels, done=done)
+        try:
+            failures = rectify_files(
+                found,
+                rectifier,
+                to,
+                max_megapixels=max_megapixels,
+                workers=workers,
+                skip_existing=skip_existing,
+                begun=begun,
+                done=done,
+            )
+        except KeyboardInterrupt:
+            errors.print(
+                f"what is finished is in {to} and listed in {LINES}; --skip-existing goes on from there",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise
     if sheet:
         report.write_sheet(to / SHEET)
     if json_:
@@ -70,7 +107,7 @@ def command(
     for line in report.failed:
         errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     errors.print(f"{report.summary()}; crops and {LINES} are in {to}", highlight=False, soft_wrap=True)
-    others = other_images(to, {line["output"] for line in report.lines if "output" in line}, inputs=found)
+    others = other_images(to, report.outputs, inputs=found)
     if others:
         errors.print(
             f"warning: {to} holds {counted(others, 'other image')}, which {LINES} does not list; name "

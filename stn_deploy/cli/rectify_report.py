@@ -17,12 +17,27 @@ from stn_deploy.wording import counted, one_line
 
 
 class Report:
-    """Collects results as they come; keeps pictures only where a sheet was asked for."""
+    """Collects results as they come; keeps pictures and lines only where they were asked for.
 
-    def __init__(self, *, read: str, sheet: bool, rows: int) -> None:
-        """Args: read: an engine, auto (Tesseract if installed) or none. rows: of the table, 0 for none."""
+    Attributes:
+        lines: of the first ``rows`` files, of all with ``keep``. failed: what is wrong with each bad file.
+        outputs: names of the files under the output folder.
+    """
+
+    def __init__(self, *, read: str, sheet: bool, rows: int, keep: bool = True) -> None:
+        """Make one.
+
+        Args:
+            read: an engine, auto (Tesseract if installed) or none. rows: of the table, 0 for none.
+            sheet: keep pictures for it. keep: the lines of all files.
+        """
         self.lines: list[dict[str, Any]] = []
         self.failed: list[str] = []
+        self.outputs: set[str] = set()
+        self._keep = keep
+        self._count = 0
+        self._skipped = 0
+        self._earlier: set[str] = set()  # of the table's rows
         self._sheet = sheet
         self._rows = rows
         self._shown = SheetRows()
@@ -39,9 +54,18 @@ class Report:
     def add(self, done: FileResult) -> None:
         """Take one result in."""
         line = done.as_line()
+        self._count += 1
+        if self._keep or len(self.lines) < self._rows:
+            self.lines.append(line)
+        if done.output is not None:
+            self.outputs.add(done.output.as_posix())
+        if done.kept is not None:
+            self._skipped += 1
+            if self._rows:
+                self._earlier.add(line["file"])
+            return
         if done.result is None or done.original is None:
             self.failed.append(done.error or "")
-            self.lines.append(line)
             return
         self._applied += done.result.applied
         self._milliseconds += done.milliseconds
@@ -53,13 +77,13 @@ class Report:
         if self._sheet:
             note = _note(done.result.applied, line)
             self._shown.add(SheetRow(image=done.original, result=done.result, label=line["file"], note=note))
-        self.lines.append(line)
 
     def summary(self) -> str:
         """One line: how many, how many straightened, how fast."""
-        good = len(self.lines) - len(self.failed)
-        text = f"{good} of {counted(len(self.lines), 'image')} done, {self._applied} straightened"
+        good = self._count - len(self.failed) - self._skipped
+        text = f"{good} of {counted(self._count, 'image')} done, {self._applied} straightened"
         text += f", {self._milliseconds / good:.2f} ms each" if good else ""
+        text += f", {self._skipped} skipped: done by an earlier run" if self._skipped else ""
         shown = len(self._shown.kept)
         hidden = self._sheet and good > shown
         return text + (f", the sheet shows {shown} of them, straightened ones first" if hidden else "")
@@ -81,9 +105,10 @@ class Report:
                 table.add_row(line["file"], "error")
                 continue
             row = [line["file"], "applied" if line["applied"] else "untouched"]
+            row[1] += ", skipped" if line["file"] in self._earlier else ""
             row += [f"{line['score']:.2f}", f"{line['milliseconds']:.2f}"]
             if self._reader is not None:
-                row += [one_line(line["text_before"]), one_line(line["text_after"])]
+                row += [one_line(line.get(key, "")) for key in ("text_before", "text_after")]
             table.add_row(*row)
         console.print(table, markup=False)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -35,7 +35,7 @@ def overlapped(
     workers: int,
     ahead: int,
     name: str = "overlap",
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results of groups of items, in order, while several groups are worked on.
 
     Args:

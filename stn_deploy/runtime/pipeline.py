@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
-from typing import Any, Literal, TypeAlias, cast, overload
+from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
@@ -26,6 +26,7 @@ GROUP_PIXELS = 8_000_000
 _PIXELS_PER_BYTE = 8
 """Of encoded files, roughly; where it is wrong, the group is divided once its images are decoded."""
 _MOST_WORKERS = 4
+Item = TypeVar("Item")
 _Numbered: TypeAlias = tuple[int, Picture]
 
 
@@ -124,8 +125,12 @@ class Pipeline:
     ) -> Iterator[Rectified | Failure]:
         keep_freed_memory()
         work = partial(self._straighten, timings=timings)
-        outcomes: Any = overlapped(
-            _groups(images), work, workers=self.workers, ahead=self.workers + 2, name="stn-deploy pipeline"
+        outcomes = overlapped(
+            grouped(enumerate(images), _picture),
+            work,
+            workers=self.workers,
+            ahead=self.workers + 2,
+            name="stn-deploy pipeline",
         )
         with closing(outcomes):
             yield from outcomes if keep else or_raised(outcomes)
@@ -136,29 +141,36 @@ class Pipeline:
         )
 
 
-def _groups(images: Iterator[Picture]) -> Iterator[list[_Numbered]]:
-    """Numbered images in groups that a thread does at a time; an error of the source comes after the last."""
-    number, broken, more = 0, None, True
+def grouped(items: Iterator[Item], picture: Callable[[Item], Any]) -> Iterator[list[Item]]:
+    """Items in groups that a thread does at a time; an error of the source comes after the last.
+
+    Args:
+        items: read as groups are asked for. picture: of an item.
+    """
+    broken, more = None, True
     while more:
-        group: list[_Numbered] = []
+        group: list[Item] = []
         room = GROUP_PIXELS
         while room > 0 and len(group) < GROUP:
             try:
-                picture = next(images)
+                item = next(items)
             except StopIteration:
                 more = False
                 break
             except Exception as error:  # noqa: BLE001, raised below
                 broken, more = error, False
                 break
-            group.append((number, picture))
-            number += 1
-            room -= _pixels(picture)
-            del picture
+            group.append(item)
+            room -= _pixels(picture(item))
+            del item
         if group:
             yield group
         if broken is not None:
             raise broken
+
+
+def _picture(numbered: _Numbered) -> Picture:
+    return numbered[1]
 
 
 def _pixels(picture: Any) -> int:

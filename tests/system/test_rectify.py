@@ -91,3 +91,27 @@ def test_a_sheet_never_writes_over_a_result(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "rename that input" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_run_goes_on_from_the_first(run: Run, photographs: Path, tmp_path: Path) -> None:
+    first = run("rectify", photographs, "-o", "out", "--threads", 2)
+    assert first.returncode == 0, first.stderr
+    lines = lines_of(tmp_path / "out")
+    (photographs / "m_new.jpg").write_bytes((SAMPLES / "perspective.jpg").read_bytes())
+    again = run("rectify", photographs, "-o", "out", "--skip-existing", "--json")
+    assert again.returncode == 0, again.stderr
+    assert "1 of 3 images done, 1 straightened" in again.stderr
+    assert "2 skipped: done by an earlier run" in again.stderr
+    printed = {line["file"]: line for line in json.loads(again.stdout)}
+    assert list(printed) == ["a_first.jpg", "m_new.jpg", "z_last.jpg"]
+    assert printed == lines_of(tmp_path / "out")
+    assert {name: printed[name] for name in lines} == lines
+    table = run("rectify", photographs, "-o", "out", "--skip-existing", "--read", "none").stdout
+    assert table.count("applied, skipped") == 2
+    assert table.count("untouched, skipped") == 1
+
+
+def test_threads_that_are_no_number_of_threads_are_refused(run: Run, photographs: Path) -> None:
+    done = run("rectify", photographs, "-o", "out", "--threads", 0)
+    assert done.returncode == 2
+    assert "--threads: expected at least 1, got 0" in done.stderr
