@@ -120,6 +120,13 @@ def test_the_python_example_of_the_guide_serves_an_image(
     assert "done=1" in capsys.readouterr().out
 
 
+def test_the_python_example_of_the_guide_reads_a_stream() -> None:
+    paths, read = sorted((ROOT / "samples").glob("*.jpg")), list[np.ndarray]()
+    (example,) = [block for block in blocks("docs/guide.md", "python") if "Pipeline" in block]
+    exec(compile(example, "docs/guide.md", "exec"), {"paths": iter(paths), "read": read.append})
+    assert [image.ndim for image in read] == [3] * len(paths)
+
+
 def test_the_walk_through_the_spatial_transformer_runs_and_draws_its_pictures(tmp_path: Path) -> None:
     page = ROOT / "docs" / "spatial_transformer.md"
     draw = runpy.run_path(str(ROOT / "docs" / "draw.py"))
