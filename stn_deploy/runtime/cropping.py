@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,25 @@ class Cropper:
     def __init__(self, spec: RectifierSpec, height: int, size: Size | None) -> None:
         """Make one; see `checked_output` for what it makes."""
         self.spline = TextSpline.of(spec)
+        self.size = size
         self._spec = spec
         self._height = height
-        self._size = size
 
     def crops(
-        self, images: Sequence[Image], theta: NDArray[np.float32], points: NDArray[np.floating[Any]]
+        self,
+        images: Sequence[Image],
+        theta: NDArray[np.float32],
+        points: NDArray[np.floating[Any]],
+        *,
+        ready: Mapping[int, NDArray[np.float32]] = MappingProxyType({}),
     ) -> list[Image]:
         """Straightened crops.
 
         Args:
             images: n of (H, W, 3), no side longer than `LONGEST_SIDE`.
             theta: (n, K, 2) control points, normalised over the images. points: the same in pixels.
+            ready: what the whole graph sampled of some of them, (3, h, w), scaled as the spec says. It is
+                used where one sample for each pixel is enough.
         """
         if not len(images):
             return []
@@ -73,22 +81,35 @@ class Cropper:
         # Control points inside the edges of the output measure a part of it.
         part = 1 - self._spec.control_inset
         heights, lengths = measures.height / part, measures.length / part
-        if self._size is None:
+        if self.size is None:
             sizes = self._natural_sizes(heights, lengths)
         else:
-            sizes = [self._size] * len(images)
+            sizes = [self.size] * len(images)
         factors = supersampling(heights, sizes[0][0])
-        return sample_originals(
-            images,
-            theta,
-            sizes,
+        taken = {place for place in ready if factors[place] == 1}
+        rest = [place for place in range(len(images)) if place not in taken] if taken else range(len(images))
+        sampled = sample_originals(
+            [images[place] for place in rest],
+            theta[rest] if taken else theta,
+            [sizes[place] for place in rest],
             spline=self.spline,
-            supersample=[
-                min(factor, LONGEST_SIDE // max(size)) for factor, size in zip(factors, sizes, strict=True)
-            ],
-            exact=self._size is not None,
+            supersample=[min(factors[place], LONGEST_SIDE // max(sizes[place])) for place in rest],
+            exact=self.size is not None,
             fill=self._spec.fill,
         )
+        if not taken:
+            return sampled
+        crops = dict(zip(rest, sampled, strict=True))
+        return [
+            crops[place] if place in crops else self._pixels(ready[place]) for place in range(len(images))
+        ]
+
+    def _pixels(self, sampled: NDArray[np.float32]) -> Image:
+        """uint8 BGR of an output of the whole graph."""
+        values = np.rint(sampled.transpose(1, 2, 0) * self._spec.std + self._spec.mean)
+        if self._spec.channel_order == "RGB":
+            values = values[..., ::-1]
+        return np.ascontiguousarray(np.clip(values, 0, 255), np.uint8)
 
     def _natural_sizes(
         self, text_heights: NDArray[np.floating[Any]], text_lengths: NDArray[np.floating[Any]]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
 from typing import Literal, TypeAlias, cast, overload
 
@@ -13,33 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact
-from stn_deploy.data import MAX_MEGAPIXELS, as_bgr, thumbnail_batch
-from stn_deploy.errors import ArgumentError, ClosedError, ImageError
-from stn_deploy.geometry import pixels_from_normalised
+from stn_deploy.data import MAX_MEGAPIXELS, as_bgr
+from stn_deploy.errors import ArgumentError
 from stn_deploy.runtime.batches import BATCH_PIXELS, Loaded, batches, checked_errors, or_raised
-from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, checked_output, is_whole
-from stn_deploy.runtime.engines import Localisation
-from stn_deploy.runtime.engines.ort import OrtLocaliser
+from stn_deploy.runtime.cropping import Cropper, checked_output, is_whole
 from stn_deploy.runtime.float_batch import Channels, FloatBatch
-from stn_deploy.runtime.forks import keep_for_ever
 from stn_deploy.runtime.inputs import Failure, Picture, PictureReader, is_picture, without_frames
+from stn_deploy.runtime.network import Network
 from stn_deploy.runtime.polygons import Region
 from stn_deploy.runtime.regions import RegionStraightener
-from stn_deploy.runtime.result import Rectified, Timings
+from stn_deploy.runtime.result import Rectified
+from stn_deploy.runtime.straightening import straighten
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "weights" / "rectifier.onnx"
 """The rectifier that ships with the package."""
 Outcome: TypeAlias = Rectified | Failure
 Raise: TypeAlias = Literal["raise"]
 Keep: TypeAlias = Literal["keep"]
-
-
-def _too_long(one: Loaded) -> ImageError:
-    height, width = one.pixels.shape[:2]
-    return ImageError(
-        f"{one.name}: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; "
-        "cut it into parts"
-    )
 
 
 class Rectifier:
@@ -90,14 +78,12 @@ class Rectifier:
         if not is_whole(threads) or threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
         self._reader = PictureReader(exif=exif, max_megapixels=max_megapixels)
-        self._model, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
+        data, spec = read_artifact(DEFAULT_MODEL if model is None else Path(model))
         self.spec: RectifierSpec = spec
         self.threshold = self.spec.threshold if threshold is None else threshold
-        self._threads = int(threads)
         self._cropper = Cropper(self.spec, height, size)
         self._output: dict[str, object] = {"size": size} if size else {"height": height}
-        self._localiser: OrtLocaliser | None = OrtLocaliser(self._model, threads=self._threads)
-        self._process = os.getpid()
+        self._network = Network(data, self.spec, threads=int(threads))
 
     @property
     def settings(self) -> dict[str, object]:
@@ -151,7 +137,7 @@ class Rectifier:
             ClosedError: the rectifier is closed.
         """
         keep = checked_errors(errors)
-        self._ready()
+        self._network.expect_open()
         if is_picture(images):
             alone = self._stream([cast(Picture, images)], timings=timings, alone=True)
             return next(alone if keep else or_raised(alone))
@@ -185,7 +171,7 @@ class Rectifier:
         Returns:
             outcomes of as many as were taken, at least one.
         """
-        self._ready()
+        self._network.expect_open()
         return self._straightened(
             next(batches(pictures, self._reader, first=first, pixels=pixels)), timings=timings
         )
@@ -193,70 +179,15 @@ class Rectifier:
     def _straightened(self, batch: list[Loaded | Failure], *, timings: bool) -> list[Outcome]:
         """The outcome of each image of a batch."""
         loaded = [each for each in batch if isinstance(each, Loaded)]
-        results: Iterator[Outcome] = iter(self._batch(loaded, timings=timings) if loaded else [])
-        return [next(results) if isinstance(each, Loaded) else each for each in batch]
-
-    def _batch(self, loaded: list[Loaded], *, timings: bool) -> list[Outcome]:
-        start = perf_counter()
-        images = [each.pixels for each in loaded]
-        sizes = np.array([image.shape[:2] for image in images], np.float32)
-        theta, score = self._localise(images, sizes)
-        localised = perf_counter()
-        applied = (score >= self.threshold).tolist()
-        chosen = [index for index, straighten in enumerate(applied) if straighten]
-        outcomes: dict[int, Failure] = {}
-        if sizes.max() > LONGEST_SIDE:
-            outcomes = {
-                index: _too_long(loaded[index]) for index in chosen if sizes[index].max() > LONGEST_SIDE
-            }
-            chosen = [index for index in chosen if index not in outcomes]
-        points = pixels_from_normalised(theta[chosen], sizes[chosen, None])
-        crops = self._cropper.crops([images[index] for index in chosen], theta[chosen], points)
-        found = [each.given for each in loaded]
-        for index, crop in zip(chosen, crops, strict=True):
-            found[index] = crop
-        shares = ((localised - start) * 1e3 / len(loaded), (perf_counter() - localised) * 1e3 / len(loaded))
-        return [
-            outcomes[index]
-            if index in outcomes
-            else Rectified(
-                image=found[index],
-                applied=straightened,
-                score=sure,
-                theta=theta[index],
-                source_size=(one.pixels.shape[0], one.pixels.shape[1]),
-                spline=self._cropper.spline,
-                timings=Timings(decode=one.decode, localise=shares[0], sample=shares[1]) if timings else None,
-            )
-            for index, (one, straightened, sure) in enumerate(
-                zip(loaded, applied, score.tolist(), strict=True)
-            )
-        ]
-
-    def _localise(self, images: list[NDArray[np.uint8]], sizes: NDArray[np.float32]) -> Localisation:
-        """theta and score; ``sizes`` is what the network is told of the heights and widths (n, 2), pixels."""
-        thumbnails = thumbnail_batch(
-            images,
-            self.spec.thumbnail_size,
-            input_size=self.spec.input_size,
-            align_corners=self.spec.thumbnail_align_corners,
+        if not loaded:
+            return list(cast("list[Failure]", batch))
+        results = straighten(
+            loaded, self._network, self._cropper, self.spec, threshold=self.threshold, timings=timings
         )
-        return self._ready().localise(thumbnails, sizes)
-
-    def _ready(self) -> OrtLocaliser:
-        """The network, loaded anew in a fork: its threads live in the process that started them.
-
-        Raises:
-            ClosedError: the rectifier is closed.
-        """
-        localiser = self._localiser
-        if localiser is None:
-            raise ClosedError("rectifier: expected an open one, got one that was closed; make a new one")
-        if self._process != os.getpid():
-            keep_for_ever(localiser)  # letting go of it would wait for threads that are not here
-            localiser = self._localiser = OrtLocaliser(self._model, threads=self._threads)
-            self._process = os.getpid()
-        return localiser
+        if len(loaded) == len(batch):
+            return results
+        made = iter(results)
+        return [next(made) if isinstance(each, Loaded) else each for each in batch]
 
     @overload
     def regions(
@@ -297,7 +228,7 @@ class Rectifier:
             ClosedError: the rectifier is closed.
         """
         keep = checked_errors(errors)
-        self._ready()
+        self._network.expect_open()
         (loaded,) = or_raised(next(batches([page], self._reader, alone=True)))
         extent = (loaded.pixels.shape[0], loaded.pixels.shape[1])
         outcomes: list[Failure | Region] = []
@@ -308,7 +239,7 @@ class Rectifier:
                 if not keep:
                     raise
                 outcomes.append(without_frames(error))
-        straighten = RegionStraightener(self.spec, self.threshold, self._cropper, self._localise)
+        straighten = RegionStraightener(self.spec, self.threshold, self._cropper, self._network.localise)
         found = [each for each in outcomes if isinstance(each, Region)]
         results = iter(straighten(loaded, found, timings=timings))
         return [next(results) if isinstance(each, Region) else each for each in outcomes]
@@ -341,7 +272,7 @@ class Rectifier:
                 out of its range.
         """
         target = FloatBatch(size, mean, scale, channel_order)
-        self._ready()
+        self._network.expect_open()
         alone = is_picture(images)
         given = cast(Iterable[Picture], [images] if alone else images)
         results = or_raised(self._stream(given, timings=False, alone=alone))
@@ -349,9 +280,7 @@ class Rectifier:
 
     def close(self) -> None:
         """Let go of the network; calls that are running finish, later ones raise `ClosedError`."""
-        if self._localiser is not None and self._process != os.getpid():
-            keep_for_ever(self._localiser)
-        self._localiser = None
+        self._network.close()
 
     def __enter__(self) -> Rectifier:
         """The rectifier itself; leaving closes it."""

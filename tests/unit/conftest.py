@@ -38,7 +38,7 @@ def knowing(model: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
 
     def make(theta: NDArray[np.floating], score: float = 0.9, **settings: Any) -> Rectifier:
         rectifier = Rectifier(model, **settings)
-        monkeypatch.setattr(rectifier, "_localiser", KnownLocaliser(theta, score))
+        monkeypatch.setattr(rectifier._network, "_localiser", KnownLocaliser(theta, score))
         return rectifier
 
     return make
