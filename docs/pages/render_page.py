@@ -1,9 +1,9 @@
 """Draws the page in this folder: ``python docs/pages/render_page.py``.
 
 A café's board with lines that are straight, tilted, in perspective, on arcs, on a wave and around a cylinder,
-by the renderer that also draws the training words; the texts are not those of the training. ``cafe.json`` says
-where each line is: its control points, ten along the top edge from left to right, then ten along the bottom
-edge, pixels of the page from its top left edge.
+by the renderer that also draws the training words; the texts are not those of the training. ``cafe.json``
+says where each line is: its control points, ten along the top edge from left to right, then ten along the
+bottom edge, pixels of the page from its top left edge.
 """
 
 from __future__ import annotations

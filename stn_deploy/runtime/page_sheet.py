@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from stn_deploy.pictures import Picture, fit, tabulate
 
 _ROOM = (1100, 1000)
-_CELL = (72, 330)
+_CELL = (110, 330)
 _LARGEST = 2
 _CHANGED, _SAME, _UNTOUCHED = (0, 120, 255), (220, 140, 0), (70, 170, 60)
 _WHITE, _DARK = (255, 255, 255), (40, 40, 40)
@@ -51,12 +52,8 @@ def page_sheet(page: Picture, lines: Sequence[ShownLine], heading: str) -> Pictu
     seen = tabulate([[_outlined(page, lines, changed)]], [heading], notes=[[LEGEND]])
     if not changed:
         return seen
-    rows = [(_shown(line.before), _shown(line.after)) for line in changed[:_MOST]]
-    notes = [
-        (f"{number}: {line.notes[0]}", line.notes[1]) for number, line in enumerate(changed[:_MOST], start=1)
-    ]
     more = f", {_MOST} of {len(changed)}" if len(changed) > _MOST else ""
-    table = tabulate(rows, (f"before{more}", "straightened"), notes=notes, width=_CELL[1])
+    table = _crops(changed[:_MOST], (f"before{more}", "straightened"))
     beside = page.shape[0] > 0.8 * page.shape[1]
     return joined([seen, table], axis=1 if beside else 0)
 
@@ -96,5 +93,30 @@ def _tag(picture: Picture, text: str, at: NDArray[np.float64]) -> None:
     cv2.putText(picture, text, (right - width - 4, bottom - 4), _FONT, _FONT_SCALE, _WHITE, 1, cv2.LINE_AA)
 
 
-def _shown(crop: Picture) -> Picture:
-    return fit(crop, _CELL, largest=4)
+def _crops(lines: Sequence[ShownLine], headings: tuple[str, str]) -> Picture:
+    rows = [[fit(crop, _CELL, largest=4) for crop in (line.before, line.after)] for line in lines]
+    notes = [(f"{number}: {line.notes[0]}", line.notes[1]) for number, line in enumerate(lines, start=1)]
+    if not hasattr(cv2, "FontFace"):
+        return tabulate(rows, headings, notes=notes, width=_CELL[1])
+    written = [
+        [joined([crop, _written(note)], axis=0) for crop, note in zip(row, texts, strict=True)]
+        for row, texts in zip(rows, notes, strict=True)
+    ]
+    return tabulate(written, headings, width=_CELL[1])
+
+
+def _written(text: str) -> Picture:
+    """A text as a strip: OpenCV 5 draws every script, not only ASCII; what is too long is cut."""
+    cv: Any = cv2
+    strip = np.full((26, _CELL[1], 3), 255, np.uint8)
+    font, size, start = cv.FontFace("sans"), 16, (0, 19)
+
+    def width(shown: str) -> int:
+        return int(cv.getTextSize(strip.shape[1::-1], shown, start, font, size)[2])
+
+    shown = text
+    while text and width(shown) > _CELL[1]:
+        text = text[:-1]
+        shown = f"{text}..."
+    cv.putText(strip, shown, start, _DARK, font, size)
+    return strip
