@@ -28,13 +28,18 @@ CANNOT = 77
 
 
 def arguments(
-    description: str | None, *, engines: Sequence[str] = (), limit: str | None = None
+    description: str | None,
+    *,
+    engines: Sequence[str] = (),
+    limit: str | None = None,
+    quick: bool = False,
 ) -> argparse.Namespace:
     """The options of a script: --data, the folder of the research datasets, for all.
 
     Args:
         engines: also --ocr, one of these, to be given several times.
         limit: also --limit, for a trial; this says of what.
+        quick: also --quick, for a trial.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
@@ -44,6 +49,8 @@ def arguments(
         parser.add_argument("--ocr", action="append", choices=engines, help="may come again; all by default")
     if limit is not None:
         parser.add_argument("--limit", type=int, help=f"{limit}, for a trial that is not kept")
+    if quick:
+        parser.add_argument("--quick", action="store_true", help="a short trial that is not kept")
     options = parser.parse_args()
     if limit is not None and options.limit is not None and options.limit < 1:
         parser.error(f"--limit: expected at least 1, got {options.limit}")
