@@ -44,7 +44,7 @@ def read_header(data: bytes) -> ImageHeader:
     if not data:
         raise ImageError("the file is empty")
     for name, magic, parse in _FORMATS:
-        if magic.match(data):
+        if magic.match(data) is not None:
             try:
                 width, height, complete = parse(data)
             except (struct.error, IndexError, ValueError):
@@ -83,7 +83,8 @@ def _jpeg(data: bytes) -> _Parsed:
             size = unpack_from(">HH", data, start + 1)
         elif marker == _JPEG_SCAN and size is not None:
             # Only from here on: an EXIF thumbnail has an end marker of its own.
-            return size[1], size[0], data.find(b"\xff\xd9", end) >= 0
+            ended = data.endswith(b"\xff\xd9") and end + 2 <= len(data)
+            return size[1], size[0], ended or data.find(b"\xff\xd9", end) >= 0
     if size is None:
         raise ValueError
     return size[1], size[0], False
@@ -91,15 +92,22 @@ def _jpeg(data: bytes) -> _Parsed:
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yields (marker, start of the payload, end of the payload) up to the end marker or the cut."""
-    at = 2
-    while (found := _JPEG_MARKER.search(data, at)) is not None:
-        marker, at = found[1][0], found.end()
-        if marker == _JPEG_END or at + 2 > len(data):
+    at, length = 2, len(data)
+    while at + 4 <= length:
+        marker = data[at + 1]
+        if data[at] == 0xFF and 0 < marker < 0xFF:  # as nearly always
+            at += 2
+        else:
+            found = _JPEG_MARKER.search(data, at)
+            if found is None:
+                return
+            marker, at = found[1][0], found.end()
+        if marker == _JPEG_END or at + 2 > length:
             return
         if marker not in _JPEG_ALONE:
-            (length,) = unpack_from(">H", data, at)
-            yield marker, at + 2, at + length
-            at += max(length, 2)
+            payload = data[at] << 8 | data[at + 1]
+            yield marker, at + 2, at + payload
+            at += max(payload, 2)
 
 
 _BMP_UNCOMPRESSED = {0, 3, 6}  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS

@@ -55,16 +55,16 @@ def decode_image(
         header = read_header(data)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
-    size = f"{header.width} x {header.height}"
     megapixels = header.width * header.height / 1e6
     if megapixels > max_megapixels:
         raise ImageError(
-            f"{name}: expected at most {max_megapixels:g} megapixels, got {megapixels:.1f} ({size}); "
+            f"{name}: expected at most {max_megapixels:g} megapixels, got {megapixels:.1f} "
+            f"({header.width} x {header.height}); "
             "raise max_megapixels (--max-megapixels on the command line) if it is to be trusted"
         )
     if min(header.width, header.height) < MIN_SIDE:
         raise ImageError(
-            f"{name}: expected at least {MIN_SIDE} x {MIN_SIDE} pixels, got {size}; "
+            f"{name}: expected at least {MIN_SIDE} x {MIN_SIDE} pixels, got {header.width} x {header.height}; "
             "there is no text to straighten"
         )
     if not header.complete:
