@@ -64,8 +64,8 @@ def decode_image(
         )
     if min(header.width, header.height) < MIN_SIDE:
         raise ImageError(
-            f"{name}: expected at least {MIN_SIDE} x {MIN_SIDE} pixels, got {header.width} x {header.height}; "
-            "there is no text to straighten"
+            f"{name}: expected at least {MIN_SIDE} x {MIN_SIDE} pixels, "
+            f"got {header.width} x {header.height}; there is no text to straighten"
         )
     if not header.complete:
         raise ImageError(f"{name}: the file is truncated; copy or download it again")
