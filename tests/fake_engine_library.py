@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
-from collections.abc import Callable
+import weakref
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -126,6 +126,8 @@ class FakeTensorRT(ModuleType):
         self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
         self.IGridSampleLayer = _Layer
         self.IErrorRecorder = type("IErrorRecorder", (), {"__init__": lambda self: None})
+        strategies = ("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
+        self.ExecutionContextAllocationStrategy = _enum("ExecutionContextAllocationStrategy", *strategies)
         self.ErrorCodeTRT = _enum("ErrorCodeTRT", "SUCCESS", "UNSPECIFIED_ERROR")
         self.PluginFieldType = _enum("PluginFieldType", "INT32")
         if self.release >= (10, 9):
@@ -323,6 +325,8 @@ class _Runtime:
 
 
 class _Engine:
+    device_memory_size_v2 = 4000
+
     def __init__(self, model: bytes, cuda: FakeCuda | None) -> None:
         import onnxruntime
 
@@ -335,13 +339,15 @@ class _Engine:
     def get_tensor_dtype(self, name: str) -> Any:
         return self._outputs[name][1]
 
-    def create_execution_context(self) -> _Context:
-        return _Context(self._session, {name: each for name, (each, _) in self._outputs.items()}, self._cuda)
+    def create_execution_context(self, strategy: Any = 0) -> _Context:
+        outputs = {name: each for name, (each, _) in self._outputs.items()}
+        scratch = None if strategy else b""  # that it has of its own
+        return _Context(self._session, outputs, self._cuda, scratch)
 
 
 class _Context:
-    def __init__(self, session: Any, outputs: dict[str, Any], cuda: FakeCuda) -> None:
-        self._session, self._outputs, self._cuda = session, outputs, cuda
+    def __init__(self, session: Any, outputs: dict[str, Any], cuda: FakeCuda, scratch: Any = b"") -> None:
+        self._session, self._outputs, self._cuda, self._scratch = session, outputs, cuda, scratch
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self.breaks: bool | str = False
@@ -360,17 +366,30 @@ class _Context:
         self._addresses[name] = address
         return True
 
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert size == _Engine.device_memory_size_v2
+        self._scratch = address
+
     def execute_async_v3(self, stream: int) -> bool:
+        assert self._scratch is not None, "a context that was given no memory"
         if self.breaks:
             if isinstance(self.breaks, str):
                 self.error_recorder.report_error(3, self.breaks)
             return False
         addresses, shapes = dict(self._addresses), dict(self._shapes)
-        work: Callable[[], None] = lambda: self._execute(addresses, shapes)  # noqa: E731
+        alive = weakref.ref(self)
+
+        def work() -> None:
+            context = alive()
+            assert context is not None, "the context went while its run was queued"
+            context._execute(addresses, shapes)
+
         self._cuda.streams[stream].append(work)
         return True
 
     def _execute(self, addresses: dict[str, int], shapes: dict[str, tuple[int, ...]]) -> None:
+        if self._scratch:
+            self._cuda.write(self._scratch, np.full(_Engine.device_memory_size_v2, 0xCD, np.uint8))
         feeds = {}
         for name, kind in (("images", np.uint8), ("extents", np.float32)):
             size = int(np.prod(shapes[name])) * np.dtype(kind).itemsize
