@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from stn_deploy.geometry import TextSpline
 from stn_deploy.geometry.convention import Size
-from stn_deploy.runtime.grids import PLAIN_SPLINE, Maps, shared_grids, source_grids
+from stn_deploy.runtime.grids import PLAIN_SPLINE, Maps, shared_grids, source_grid
 
-_remap: Any = cv2.remap  # its type stubs refuse what they cannot tell from a sequence
+_remap: Any = cv2.remap  # its type stubs refuse the None that one map of two channels needs
 _LARGEST_FACTOR = 8
 _FAR = 16_000
 """Control points beyond so many pixels take the careful way."""
@@ -75,21 +75,15 @@ def sample_originals(
     controls, tame = _control_pixels(images, theta)
     crops: list[NDArray[np.uint8]] = [_NOTHING] * len(images)
     few: dict[Size, list[int]] = {}
-    rest: list[int] = []
-    for index, size in enumerate(sizes):
-        if exact and supersample[index] == 1:
+    for index, (size, factor) in enumerate(zip(sizes, supersample, strict=True)):
+        if exact and factor == 1:
             few.setdefault(size, []).append(index)
-        else:
-            rest.append(index)
+            continue
+        grid = source_grid(controls[index], size, spline=spline, supersample=factor)
+        crops[index] = _sampled(images[index], (grid, None), size, tame=tame[index], fill=fill)
     for size, members in few.items():
         for index, maps in zip(members, shared_grids(controls[members], size, spline=spline), strict=True):
             crops[index] = _sampled(images[index], maps, size, tame=tame[index], fill=fill)
-    of_rest = source_grids(
-        controls[rest], [sizes[i] for i in rest], spline=spline, supersample=[supersample[i] for i in rest]
-    )
-    for place, maps in of_rest:
-        index = rest[place]
-        crops[index] = _sampled(images[index], maps, sizes[index], tame=tame[index], fill=fill)
     return crops
 
 
@@ -116,31 +110,28 @@ def _sampled(
 ) -> NDArray[np.uint8]:
     """V, and where there are more samples than pixels their means."""
     if not tame:
-        x, y, bad = _tamed(maps, image.shape)
-        maps = (x, y)
+        whole = maps[0] if maps[1] is None else np.stack([maps[0], maps[1]], axis=-1)
+        known, bad = _tamed(whole, np.array([image.shape[1], image.shape[0]], np.float32))
+        maps = (known, None)
     outside = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
     nothing = 0.0 if fill is None else fill
     sampled = _remap(image, *maps, cv2.INTER_LINEAR, borderMode=outside, borderValue=(nothing,) * 3)
     if not tame:
         sampled[bad] = round(nothing)
-    if maps[0].shape != size:
+    if maps[0].shape[:2] != size:
         sampled = cv2.resize(sampled, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(sampled, np.uint8)
 
 
 def _tamed(
-    maps: Maps, shape: tuple[int, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    maps: NDArray[np.float32], extent: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Maps whose far positions stand one pixel outside, where all is padding; and where they are no numbers.
 
     OpenCV turns positions into 16-bit integers, so far ones must not reach it.
     """
-    bad: NDArray[np.bool_] = ~(np.isfinite(maps[0]) & np.isfinite(maps[1]))
-    x, y = (
-        np.clip(np.where(bad, 0, values), -1, length).astype(np.float32)
-        for values, length in zip(maps, (shape[1], shape[0]), strict=True)
-    )
-    return x, y, bad
+    bad: NDArray[np.bool_] = np.asarray(~np.isfinite(maps).all(axis=-1))
+    return np.clip(np.where(bad[..., None], 0, maps), -1, extent).astype(np.float32), bad
 
 
 def supersampling(text_heights: NDArray[np.floating[Any]], height: int) -> list[int]:
