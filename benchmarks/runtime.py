@@ -86,7 +86,7 @@ def conclude(result: dict[str, Any], *, trial: bool) -> None:
         share_goal(result["share"]),
         *quality_goals(result["quality"]),
     ]
-    keep("runtime", {**result, "goals": [goal.as_dict() for goal in goals]}, trial=trial)
+    keep("runtime", {**result, "goals": [goal.as_dict() for goal in goals]}, trial=trial, last=False)
     for name in ("decoded, 1 thread", "decoded, 2 threads", "files, 2 threads"):
         if "missing" not in result[name]:
             print_rates(name, result[name]["images_per_second"])

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from stn_deploy.cli import (
+    bench,
     build,
     evaluate,
     export,
@@ -41,6 +42,7 @@ app.command("export", short_help="Checkpoint to .onnx, verified.")(export.comman
 app.command("build", short_help=".onnx to an engine for NVIDIA GPUs.")(build.command)
 app.add_typer(plugin.app, name="plugin", short_help="The fused kernel as a library for TensorRT.")
 app.command("verify", short_help="The same numbers on every path?")(verify.command)
+app.command("bench", short_help="Rates of every engine here, side by side.")(bench.command)
 
 
 @app.callback(invoke_without_command=True)
