@@ -39,6 +39,7 @@ def cut_plain(
     """The crop of a line as RapidOCR and PaddleOCR cut it: a quad, or the least rectangle around a polygon.
 
     Convention: pixels from the top left edge of the page; the crop begins at the text's own top left corner.
+    What those turn after they have cut it is turned here as it is cut, which moves it by less than a pixel.
     Args:
         page: (H, W, 3) uint8 BGR.
         polygon: (4, 2) or (2m, 2), as `Rectifier.regions` takes it.
