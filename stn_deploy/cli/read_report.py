@@ -13,6 +13,9 @@ from stn_deploy.runtime.ocr.files import FileReading
 from stn_deploy.runtime.sheet import SheetRow, SheetRows, before_after_sheet
 from stn_deploy.wording import counted, one_line
 
+_PAGE_SIDE = 400
+"""Pixels: crops of one line are seldom so high."""
+
 
 class ReadReport:
     """Collects readings as they come; keeps pixels only where a picture was asked for."""
@@ -24,7 +27,7 @@ class ReadReport:
         self._table: list[dict[str, Any]] | None = [] if table else None
         self._picture = picture
         self._shown = SheetRows()
-        self._read = self._applied = self._changed = 0
+        self._read = self._applied = self._changed = self._large = 0
 
     def add(self, reading: FileReading, line: dict[str, Any]) -> None:
         """Take one file in; ``line`` is its JSON line."""
@@ -34,6 +37,7 @@ class ReadReport:
             self.failed.append(reading.error or "")
             return
         self._read += 1
+        self._large += min(reading.original.shape[:2]) >= _PAGE_SIDE
         self._applied += reading.both.result.applied
         self._changed += one_line(line["text"]) != one_line(line["before"]["text"])
         if self._picture:
@@ -50,9 +54,10 @@ class ReadReport:
     def summary(self) -> str:
         """One line: how many were read, straightened, and read otherwise for that."""
         total = self._read + len(self.failed)
+        hint = f"; {self._large} may be whole pages: --pages finds their lines first" if self._large else ""
         return (
             f"{self._read} of {counted(total, 'image')} read, {self._applied} straightened, "
-            f"the text of {self._changed} changed"
+            f"the text of {self._changed} changed{hint}"
         )
 
     def print(self, console: Console) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
-from tests.system.conftest import SAMPLES, Run
+from tests.system.conftest import ROOT, SAMPLES, Run
 
 WORDS = dict(
     line.split("\t")[:2] for line in (SAMPLES / "labels.tsv").read_text(encoding="utf-8").splitlines()[1:]
@@ -68,9 +70,63 @@ def test_a_bad_file_is_told_and_spoils_no_other(run: Run, tmp_path: Path) -> Non
     assert "Bakery" in run("read", "in").stdout
 
 
+PAGE = ROOT / "docs" / "pages" / "cafe.jpg"
+
+
+def test_rectification_makes_the_lines_of_a_page_readable(run: Run, tmp_path: Path) -> None:
+    done = run("read", "--pages", PAGE, "--json", "--picture", "seen.png", "--second-opinion")
+    assert done.returncode == 0, done.stderr
+    (page,) = map(json.loads, done.stdout.splitlines())
+    assert page["file"] == "cafe.jpg"
+    assert page["source_size"] == [960, 780]
+    before = {line["before"]["text"] for line in page["lines"]}
+    after = {line["text"] for line in page["lines"]}
+    straight = {"Open daily from 11 to 22", "Soup of the day", "Grilled mackerel", "4.50", "9.80"}
+    assert straight <= before & after
+    assert {"Fresh fish every day", "Homemade"} <= after - before
+    truth = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
+    points = {each["text"]: np.array(each["points"]) for each in truth}
+    for line in page["lines"]:
+        if line["text"] in points:
+            middle = np.array(line["outline"]).mean(axis=0)
+            true = points[line["text"]]
+            height = np.linalg.norm(true[:10] - true[10:], axis=1).mean()
+            assert np.linalg.norm(middle - true.mean(axis=0)) < height, line["text"]
+            assert "words" in line["after"]
+    order = [line["text"] for line in page["lines"] if line["text"] in straight]
+    assert order == ["Open daily from 11 to 22", "Soup of the day", "4.50", "Grilled mackerel", "9.80"]
+    assert re.search(
+        r"^\d+ lines on 1 page read, \d+ straightened, the text of \d+ changed", done.stderr, re.M
+    )
+    picture = cv2.imread(str(tmp_path / "seen.png"))
+    assert picture is not None
+    assert picture.shape[0] > 960
+    assert picture.shape[1] > 780 + 2 * 330
+
+
+def test_the_table_of_a_page_and_a_file_that_is_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "in" / "good.jpg").write_bytes(PAGE.read_bytes())
+    done = run("read", "in", "--pages")
+    assert done.returncode == 1
+    assert "error: bad.png: expected one of the formats" in done.stderr
+    rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in done.stdout.splitlines() if "│" in row]
+    assert ["Soup of the day", "Soup of the day", "untouched"] in [[row[0], row[2], row[5]] for row in rows]
+    assert [(row[2], row[5]) for row in rows].count(("Homemade", "changed")) == 1
+    assert "good.jpg: Tesseract" in done.stdout
+
+
+def test_a_page_that_is_read_as_one_line_is_told_of_the_option(run: Run) -> None:
+    assert "1 may be whole pages: --pages finds their lines first" in run("read", PAGE).stderr
+    assert "--pages" not in run("read", SAMPLES / "arch.jpg").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["arch.jpg", "--detector", "tesseract"], "--detector: expected --pages with it"),
+        (["arch.jpg", "--pages", "--detector", "magic"], "ocr: expected one of tesseract, rapidocr"),
         (["none.jpg"], "inputs: none.jpg: no such file or folder"),
         (
             ["arch.jpg", "--ocr", "magic"],
