@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, find_images
 from stn_deploy.errors import ArgumentError, OutputError
-from stn_deploy.runtime.folder_group import FileResult, GroupStraightener, Task, output_error
+from stn_deploy.runtime.folder_group import GROUP, FileResult, GroupStraightener, Task, output_error
 from stn_deploy.runtime.folder_journal import (
     JOURNAL,
     LINES,
@@ -101,7 +101,7 @@ def _results(
 ) -> Generator[FileResult, None, None]:
     """Results in order; groups are the same whatever is skipped, and so are their bytes."""
     keep_freed_memory()
-    groups = grouped(iter(tasks), lambda task: task.source.path)
+    groups = grouped(iter(tasks), lambda task: task.source.path, most=GROUP)
     left = ([task for task in group if task.place not in kept] for group in groups)
     fresh = overlapped(
         filter(None, left), work, workers=workers, ahead=workers + 2, name="stn-deploy rectify"

@@ -21,6 +21,9 @@ from stn_deploy.runtime.pipeline import GROUP_PIXELS
 from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
 
+GROUP = 16
+"""Files that are straightened together: a run that is killed leaves so many to be done again per thread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileResult:

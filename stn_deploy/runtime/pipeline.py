@@ -12,19 +12,19 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 import numpy as np
 
 from stn_deploy.errors import ArgumentError
-from stn_deploy.runtime.batches import checked_errors, or_raised
+from stn_deploy.runtime.batches import LARGEST_BATCH, checked_errors, or_raised
 from stn_deploy.runtime.cropping import is_whole
 from stn_deploy.runtime.inputs import Failure, Picture, is_picture
 from stn_deploy.runtime.overlap import overlapped
 from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
 
-GROUP = 16
+GROUP = LARGEST_BATCH
 """Images that a thread decodes, localises and samples together."""
 GROUP_PIXELS = 8_000_000
 """The image that brings a group to so many pixels is its last one."""
-_PIXELS_PER_BYTE = 8
-"""Of encoded files, roughly; where it is wrong, the group is divided once its images are decoded."""
+_PIXELS_PER_BYTE = 2
+"""Of encoded files, a guess; where there are more, the group is divided once its images are decoded."""
 _MOST_WORKERS = 4
 Item = TypeVar("Item")
 _Numbered: TypeAlias = tuple[int, Picture]
@@ -61,12 +61,12 @@ def checked_workers(workers: object, name: str = "workers") -> int:
 class Pipeline:
     """Straightens a stream of images on several threads.
 
-    Each thread takes a group of up to 16 images, fewer where they are large, and decodes, localises and
+    Each thread takes a group of up to 64 images, fewer where they are large, and decodes, localises and
     samples them while others do so with theirs. Results come in the order of the images. The source is read
     by whoever takes the results, in that thread, and no further ahead than ``workers + 2`` groups: a slow
     consumer stops the reading and the decoding. Threads live while results are being taken: until the last
-    one, an error, or until the iterator is closed or let go of. A crop may differ in its last bit from that
-    of the image alone, as those of any batch.
+    one, an error, or until the iterator is closed or let go of. Groups are what the rectifier takes together,
+    too, so that its results are the same, to the bit unless images are large.
 
     Attributes:
         rectifier: as given. workers: threads.
@@ -141,17 +141,19 @@ class Pipeline:
         )
 
 
-def grouped(items: Iterator[Item], picture: Callable[[Item], Any]) -> Iterator[list[Item]]:
+def grouped(
+    items: Iterator[Item], picture: Callable[[Item], Any], *, most: int = GROUP
+) -> Iterator[list[Item]]:
     """Items in groups that a thread does at a time; an error of the source comes after the last.
 
     Args:
-        items: read as groups are asked for. picture: of an item.
+        items: read as groups are asked for. picture: of an item. most: items of a group.
     """
     broken, more = None, True
     while more:
         group: list[Item] = []
         room = GROUP_PIXELS
-        while room > 0 and len(group) < GROUP:
+        while room > 0 and len(group) < most:
             try:
                 item = next(items)
             except StopIteration:

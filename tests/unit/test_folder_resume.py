@@ -17,8 +17,8 @@ from stn_deploy.data import find_images
 from stn_deploy.errors import OutputError
 from stn_deploy.runtime import Rectifier
 from stn_deploy.runtime.folder import LINES, FileResult, rectify_files
+from stn_deploy.runtime.folder_group import GROUP
 from stn_deploy.runtime.folder_journal import JOURNAL, Journal
-from stn_deploy.runtime.pipeline import GROUP
 from tests.pictures import smooth
 
 COUNT = 2 * GROUP + 8
