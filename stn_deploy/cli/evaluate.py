@@ -25,7 +25,8 @@ def command(
     ocr: Annotated[
         list[str] | None,
         typer.Option(
-            help="OCR engine: tesseract (the default), rapidocr (PP-OCRv6) or rapidocr-v4; may come again."
+            help="OCR engine: tesseract (the default), rapidocr (PP-OCRv6), rapidocr-v4, paddleocr, doctr or "
+            "easyocr; may come again."
         ),
     ] = None,
     height: Annotated[int, typer.Option(help="Height of the straightened crops, pixels.")] = 48,

@@ -26,9 +26,10 @@ def commands(page: str) -> list[list[str]]:
 
 
 def make_inputs(folder: Path) -> None:
-    """What the documents speak of: photo.jpg, crops/ and test_crops/ with labels and quads, more/."""
+    """What the documents speak of: photo.jpg, page.jpg, crops/ and test_crops/ with labels and quads, more/."""
     (folder / "more").mkdir()
     (folder / "photo.jpg").write_bytes((SAMPLES / "arch.jpg").read_bytes())
+    (folder / "page.jpg").write_bytes((ROOT / "docs" / "pages" / "cafe.jpg").read_bytes())
     flag = cv2.imread(str(SAMPLES / "flag.jpg"))
     assert flag is not None
     assert cv2.imwrite(str(folder / "more" / "other.png"), flag)
@@ -125,6 +126,20 @@ def test_the_python_example_of_the_guide_reads_a_stream() -> None:
     (example,) = [block for block in blocks("docs/guide.md", "python") if "Pipeline" in block]
     exec(compile(example, "docs/guide.md", "exec"), {"paths": iter(paths), "read": read.append})
     assert [image.ndim for image in read] == [3] * len(paths)
+
+
+def test_the_python_example_of_the_guide_reads_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (example,) = [block for block in blocks("docs/guide.md", "python") if "read_regions" in block]
+    names: dict[str, object] = {
+        "my_detector": lambda page: [[[75, 360], [320, 363], [320, 400], [75, 397]]],
+        "my_ocr": lambda image: f"{image.shape}",
+    }
+    exec(compile(example, "docs/guide.md", "exec"), names)
+    assert ", 3) 1.0 [[75.0, 360.0]" in capsys.readouterr().out
 
 
 def test_the_walk_through_the_spatial_transformer_runs_and_draws_its_pictures(tmp_path: Path) -> None:

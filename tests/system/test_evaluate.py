@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stn_deploy.runtime.ocr import READERS
 from tests.system.conftest import SAMPLES, Run
 
 STRAIGHT_HEIGHT = 48
@@ -91,7 +92,7 @@ def test_the_report_is_one_file_with_the_changed_words(run: Run, crops: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ocr", "magic"], "ocr: expected one of tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, easyocr, got 'magic'"),
+        (["--ocr", "magic"], f"ocr: expected one of {', '.join(READERS)}, got 'magic'"),
         (["--ocr", "rapidocr", "--ocr", "rapidocr"], "each engine once, got rapidocr twice"),
         (["--ocr", "rapidocr", "--threads", "0"], "threads: expected at least 1, got 0"),
         (["--ocr", "rapidocr", "--report", "absent/report.html"], "expected a file in a folder that exists"),
@@ -120,4 +121,4 @@ def test_rectify_shows_what_the_engine_reads(run: Run, crops: Path) -> None:
     assert (line["text_before"], line["text_after"]) == ("bakery", "Bkery")
     refused = run("rectify", crops, "-o", "out2", "--read", "magic")
     assert refused.returncode == 2
-    assert "--read: expected tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, easyocr, auto or none, got 'magic'" in refused.stderr
+    assert f"--read: expected {', '.join(READERS)}, auto or none, got 'magic'" in refused.stderr
