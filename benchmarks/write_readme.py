@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from _record import RESULTS, ROOT
+from _runtime_page import runtime_section
 
 BEGIN, END = "<!-- figures: benchmarks/write_readme.py -->", "<!-- end of figures -->"
 GOAL = 90
@@ -24,13 +25,17 @@ def main() -> None:
 def sections() -> dict[str, str]:
     """The figures of each page, in Markdown, with their marks."""
     pages = {
-        "README.md": [accuracy(), synthetic(), control_points(), speed()],
+        "README.md": [accuracy(), synthetic(), control_points(), on_a_cpu()],
         "docs/guide.md": [precision()],
         "docs/spatial_transformer.md": [transformer()],
     }
     if (RESULTS / "plugins.json").exists():  # measured where a GPU is, which is not here
         pages["stn_deploy/plugins/README.md"] = [plugins()]
     return {name: "\n".join([BEGIN, "\n\n".join(parts), END]) for name, parts in pages.items()}
+
+
+def on_a_cpu() -> str:
+    return runtime_section(load) if (RESULTS / "runtime.json").exists() else speed_before()
 
 
 def load(name: str) -> dict[str, Any]:
@@ -127,8 +132,8 @@ def _distances(error: dict[str, Any]) -> str:
     return f"{error['mean']:.3f} ({low:.3f} to {high:.3f}) / {error['median']:.3f} / {error['p90']:.3f}"
 
 
-def speed() -> str:
-    """Speed, memory and parity."""
+def speed_before() -> str:
+    """Speed, memory and parity, where runtime.py was not run yet."""
     throughput, footprint = load("throughput"), load("footprint")["result"]
     rates = {name: value["median"] for name, value in throughput["result"]["images_per_second"].items()}
     ours, fixed, gated, _, _, rival = rates.values()
