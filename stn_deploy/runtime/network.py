@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from stn_deploy.errors import ClosedError, EngineError
 from stn_deploy.runtime.engines import Engine, Localisation, Straightened
 from stn_deploy.runtime.engines.ort import OrtLocaliser
 from stn_deploy.runtime.forks import keep_for_ever
+
+if TYPE_CHECKING:
+    from stn_deploy.runtime.engines.device_batch import DeviceBatch
 
 Images = Sequence[NDArray[np.uint8]]
 
@@ -68,6 +72,19 @@ class Network:
             return self._engine.straighten(images, rectified=rectified)
         found = self._on_cpu(images, sizes)
         return Straightened(found, None, np.zeros(len(images), np.bool_))
+
+    def on_device(self, images: Images, reason: str) -> DeviceBatch:
+        """Samples, theta and score of images, where a GPU has them. ``reason``: why there is no GPU.
+
+        Raises:
+            EngineError: what straightens is the CPU.
+        """
+        self.expect_open()
+        engine: Any = self._engine
+        if engine is None:
+            raise EngineError(f"device_batch: expected an engine on a GPU, got the CPU: {reason}")
+        batch: DeviceBatch = engine.straighten_on_device(images)
+        return batch
 
     def localise(self, images: Images, sizes: NDArray[np.float32]) -> Localisation:
         """theta and score of images that stand for others, whose heights and widths are ``sizes`` (n, 2)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import onnx
@@ -11,6 +13,7 @@ from stn_deploy.artifact import read_artifact
 from stn_deploy.export import verify
 from stn_deploy.geometry import box_control_points, pixels_from_normalised
 from stn_deploy.runtime import DEFAULT_MODEL, Rectifier
+from stn_deploy.runtime.rectifier import INT8_MODEL
 from stn_deploy.training.backgrounds import PLAIN
 from stn_deploy.training.bends import Arc, Straight
 from stn_deploy.training.flat import FlatText
@@ -52,21 +55,24 @@ def midline_error(points: np.ndarray, truth: np.ndarray) -> float:
     return float(distances.mean() / np.linalg.norm(truth[10:] - truth[:10], axis=1).mean())
 
 
-def test_it_is_small_and_says_how_it_was_trained() -> None:
-    data, spec = read_artifact(DEFAULT_MODEL)
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, INT8_MODEL], ids=lambda path: path.name)
+def test_it_is_small_and_says_how_it_was_trained(model: Path) -> None:
+    data, spec = read_artifact(model)
     assert len(data) <= 3_000_000
     assert spec.recipe["name"]
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
 
 
-def test_it_gives_the_same_numbers_on_every_path() -> None:
-    comparisons = verify(DEFAULT_MODEL)
+@pytest.mark.parametrize("model", [DEFAULT_MODEL, INT8_MODEL], ids=lambda path: path.name)
+def test_it_gives_the_same_numbers_on_every_path(model: Path) -> None:
+    comparisons = verify(model)
     assert all(comparison.passed for comparison in comparisons), comparisons
 
 
 @pytest.mark.parametrize("bent", [{"arc": 90.0}, {"arc": -70.0}, {"turn": 20.0}, {"turn": -25.0}], ids=str)
-def test_it_finds_bent_and_turned_words(bent: dict[str, float]) -> None:
-    rectifier = Rectifier()
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_it_finds_bent_and_turned_words(bent: dict[str, float], precision: str) -> None:
+    rectifier = Rectifier(precision=precision)
     errors, boxes = [], []
     for word in WORDS:
         drawn = scene(word, **bent)
@@ -79,8 +85,9 @@ def test_it_finds_bent_and_turned_words(bent: dict[str, float]) -> None:
     assert np.mean(errors) < 0.2
 
 
-def test_it_leaves_straight_words_alone() -> None:
-    rectifier = Rectifier()
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_it_leaves_straight_words_alone(precision: str) -> None:
+    rectifier = Rectifier(precision=precision)
     untouched = [not rectifier(scene(word).image).applied for word in WORDS]
     assert sum(untouched) >= len(WORDS) - 1
 
