@@ -19,7 +19,7 @@ from stn_deploy.runtime.folder_journal import (
     settings_digest,
 )
 from stn_deploy.runtime.overlap import overlapped
-from stn_deploy.runtime.pipeline import checked_workers, grouped, keep_freed_memory
+from stn_deploy.runtime.pipeline import checked_workers, grouped
 from stn_deploy.runtime.rectifier import Rectifier
 
 __all__ = ["LINES", "SHEET", "FileResult", "other_images", "rectify_files"]
@@ -100,7 +100,6 @@ def _results(
     tasks: Sequence[Task], kept: dict[int, Line], work: GroupStraightener, workers: int
 ) -> Generator[FileResult, None, None]:
     """Results in order; groups are the same whatever is skipped, and so are their bytes."""
-    keep_freed_memory()
     groups = grouped(iter(tasks), lambda task: task.source.path, most=GROUP)
     left = ([task for task in group if task.place not in kept] for group in groups)
     fresh = overlapped(

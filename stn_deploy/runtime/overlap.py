@@ -67,18 +67,17 @@ def overlapped(
                     del items
             if not line:
                 break
-            results = line[0].done.result()
+            results = deque(line[0].done.result())
             group = line.popleft()
             if rest := group.items[len(results) :]:
                 line.appendleft(_Group(rest, pool.submit(work, rest)))
             del group, rest
-            for result in results:
-                yield result
+            while results:
+                yield results.popleft()
                 if os.getpid() != process:
                     raise ClosedError(
                         "pipeline: expected the process that began it, got a fork of it; call it anew there"
                     )
-            del results
     finally:
         if os.getpid() == process:
             # The garbage collector comes in any thread, and none can wait for itself.

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
@@ -28,19 +28,6 @@ _PIXELS_PER_BYTE = 2
 _MOST_WORKERS = 4
 Item = TypeVar("Item")
 _Numbered: TypeAlias = tuple[int, Picture]
-
-
-@lru_cache(maxsize=1)
-def keep_freed_memory() -> None:
-    """Let the C library keep the blocks that images leave behind, for those that come next.
-
-    glibc returns a freed block of the size of an image to the kernel, which has to clear its pages for the
-    next one: a third of the time of decoding. Its limit rises to the largest block that was freed so far, up
-    to 32 MB; this one is never touched, and takes no memory. Elsewhere it does nothing.
-
-    Source: mallopt(3), M_MMAP_THRESHOLD.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def default_workers() -> int:
@@ -123,7 +110,6 @@ class Pipeline:
     def _results(
         self, images: Iterator[Picture], *, keep: bool, timings: bool
     ) -> Iterator[Rectified | Failure]:
-        keep_freed_memory()
         work = partial(self._straighten, timings=timings)
         outcomes = overlapped(
             grouped(enumerate(images), _picture),
