@@ -27,7 +27,7 @@ def main() -> None:
     if kind == "files":
         images = [data.tobytes() for data in images]
     before = resident("VmRSS")
-    rectifier = Rectifier()
+    rectifier = Rectifier(engine="cpu")
     stream = islice(cycle(images), count)
     results = rectifier(stream) if kind == "arrays" else Pipeline(rectifier, workers=2)(stream)
     marks = {1000, *(count * tenth // 10 for tenth in range(1, 11))}

@@ -31,7 +31,7 @@ def main() -> None:
         "first result": lambda: apart(None, "_waits.first_result", repeats=3 if quick else 15),
         "memory": lambda: apart(None, "_waits.memory", crops, data, count=10_000 if quick else 100_000),
         "share": lambda: apart(1, "_share.share_of_recognition", crops, rounds=3 if quick else 16),
-        "quality": lambda: apart(1, "_quality.quality", crops, count=128 if quick else 1024),
+        "quality": lambda: apart(1, "_quality.quality", crops, count=128 if quick else 512),
     }
     result: dict[str, Any] = {}
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:

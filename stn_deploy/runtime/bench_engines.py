@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from stn_deploy.artifact import RectifierSpec, read_artifact, read_record
 from stn_deploy.errors import EngineError, StnDeployError
 from stn_deploy.runtime.bench import Absent, Candidate, Image
 from stn_deploy.runtime.canvas import pack_canvas
-from stn_deploy.runtime.engines.choice import choose_engine, is_engine_file, start_engine
+from stn_deploy.runtime.engines.choice import choose_engine, is_engine_file
 from stn_deploy.runtime.engines.ort import OrtFullGraph
 from stn_deploy.runtime.pipeline import Pipeline
-from stn_deploy.runtime.rectifier import Rectifier
+from stn_deploy.runtime.rectifier import DEFAULT_MODEL, INT8_MODEL, Rectifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,14 @@ _Opener = Callable[[Model, str, int], Candidate]
 
 
 def _openers(model: Model, threads: Sequence[int]) -> Iterator[tuple[str, Callable[[], Candidate]]]:
-    on_cpu: tuple[tuple[str, _Opener], ...] = (
+    on_cpu: list[tuple[str, _Opener]] = [
         ("CPU", _split),
         ("CPU, pipeline", _pipeline),
         ("CPU, as by default", _by_default),
         ("CPU, full graph in ONNX Runtime", _full_graph),
-    )
+    ]
+    if model.path == DEFAULT_MODEL:
+        on_cpu.insert(1, ("CPU, int8", _int8))
     for name, opener in on_cpu:
         for count in threads:
             if opener is not _pipeline or count > 1:  # with one thread it overlaps nothing
@@ -84,14 +86,26 @@ def _openers(model: Model, threads: Sequence[int]) -> Iterator[tuple[str, Callab
 
 def _split(model: Model, name: str, threads: int) -> Candidate:
     """What `Rectifier` does on the CPU: the network in ONNX Runtime, sampling in OpenCV."""
-    _need_onnx(model)
-    rectifier = Rectifier(model.path, size=model.spec.output_size, threshold=0.0, threads=threads)
-    return _candidate(name, model.size, threads, rectifier)
+    return _candidate(name, model.size, threads, _rectifier(model, threads=threads))
+
+
+def _int8(model: Model, name: str, threads: int) -> Candidate:
+    """The shipped network in INT8."""
+    eight = replace(model, path=INT8_MODEL)
+    return _candidate(name, model.size, threads, _rectifier(eight, threads=threads))
 
 
 def _by_default(model: Model, name: str, threads: int) -> Candidate:
     _need_onnx(model)
-    return _candidate(name, "natural width, behind the gate", threads, Rectifier(model.path, threads=threads))
+    rectifier = Rectifier(model.path, engine="cpu", threads=threads)
+    return _candidate(name, "natural width, behind the gate", threads, rectifier)
+
+
+def _rectifier(model: Model, *, threads: int = 1) -> Rectifier:
+    """One that straightens all images to the size of the full graph's output."""
+    _need_onnx(model)
+    size = model.spec.output_size
+    return Rectifier(model.path, engine="cpu", size=size, threshold=0.0, threads=threads)
 
 
 def _candidate(name: str, makes: str, threads: int, rectifier: Rectifier) -> Candidate:
@@ -106,8 +120,7 @@ def _candidate(name: str, makes: str, threads: int, rectifier: Rectifier) -> Can
 
 def _pipeline(model: Model, name: str, threads: int) -> Candidate:
     """Groups of images side by side, each with a network of one thread."""
-    _need_onnx(model)
-    rectifier = Rectifier(model.path, size=model.spec.output_size, threshold=0.0)
+    rectifier = _rectifier(model)
     pipeline = Pipeline(rectifier, workers=threads)
     return Candidate(
         name=name,
@@ -136,15 +149,13 @@ def _on_gpu(model: Model, name: str, engine: str) -> Candidate:
             "TensorRT in ONNX Runtime would build for minutes first; stn-deploy build makes an engine, which "
             "is found beside the model"
         )
-    started, choice = start_engine(model.path, model.artifact, model.spec, engine)
-    if started is None:
-        raise EngineError(choice.reason)
+    rectifier = Rectifier(model.path, engine=engine, size=model.spec.output_size, threshold=0.0)
     return Candidate(
-        name=f"{name} ({choice.reason})",
+        name=f"{name} ({rectifier.engine.reason})",
         makes=model.size,
         threads=None,
-        straighten=lambda images: started.straighten(images, rectified=True),
-        close=started.close,
+        straighten=rectifier,
+        close=rectifier.close,
     )
 
 

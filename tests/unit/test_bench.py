@@ -167,6 +167,7 @@ def test_the_engines_of_the_cpu_straighten_the_same_and_those_of_a_missing_gpu_s
     assert kinds >= {
         ("CPU", "32x100", 1),
         ("CPU", "32x100", 2),
+        ("CPU, int8", "32x100", 1),
         ("CPU, pipeline", "32x100", 2),
         ("CPU, full graph in ONNX Runtime", "32x100", 1),
         ("CPU, as by default", "natural width, behind the gate", 1),
@@ -176,7 +177,7 @@ def test_the_engines_of_the_cpu_straighten_the_same_and_those_of_a_missing_gpu_s
     assert all("expected" in why or "install" in why for why in absent.values())
     crops = built_in_crops(5)
     before = cv2.getNumThreads()
-    expected = Rectifier(size=model.spec.output_size, threshold=0.0)(crops)
+    expected = Rectifier(engine="cpu", size=model.spec.output_size, threshold=0.0)(crops)
     for each in here:
         results: Any = each.straighten(crops)
         if each.name in ("CPU", "CPU, pipeline"):
