@@ -27,7 +27,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 @each_kind
-@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+@pytest.mark.parametrize("seed", [None, 1, 2])
 def test_ragged_lists_give_what_the_full_graph_gives_of_each_image(
     monkeypatch: pytest.MonkeyPatch, kind: str, seed: int | None
 ) -> None:
