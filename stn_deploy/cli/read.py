@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 import typer
 
 from stn_deploy.cli.common import checked_output, errors, output, parse_size, progress_bar
-from stn_deploy.cli.options import Height, Inputs, MaxMegapixels, Model, Size, Threshold
+from stn_deploy.cli.options import (
+    Engine,
+    Exif,
+    Height,
+    Inputs,
+    MaxMegapixels,
+    Model,
+    Precision,
+    Size,
+    Threshold,
+    parse_precision,
+)
 from stn_deploy.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -64,9 +75,12 @@ def command(
         ),
     ] = False,
     model: Model = None,
+    precision: Precision = None,
+    engine: Engine = "auto",
     height: Height = None,
     size: Size = None,
     threshold: Threshold = None,
+    exif: Exif = False,
     max_megapixels: MaxMegapixels = 50.0,
     picture: Annotated[
         Path | None,
@@ -92,8 +106,17 @@ def command(
     found = find_images(inputs)
     if picture is not None:
         checked_output(picture, *(image.path for image in found), suffix=".png")
-    rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold, threads=threads)
+    rectifier = Rectifier(
+        model,
+        precision=parse_precision(precision),
+        engine=engine,
+        height=height,
+        size=parse_size(size),
+        threshold=threshold,
+        threads=threads,
+    )
     reader = open_reader(ocr, threads=threads)
+    reads: Any = {"max_megapixels": max_megapixels, "exif": exif}
     shows = {"second_opinion": second_opinion, "table": not json_, "picture": picture is not None}
     report: PagesReport | ReadReport
     if pages:
@@ -104,14 +127,14 @@ def command(
         same = detector in (None, ocr)
         finder = as_detector(reader if same else open_reader(str(detector), threads=threads))
         report = pages_report = PagesReport(engine=reader.name, **shows)
-        files = read_page_files(found, rectifier, reader, detector=finder, max_megapixels=max_megapixels)
+        files = read_page_files(found, rectifier, reader, detector=finder, **reads)
         lines = _collected(files, pages_report.add, second_opinion)
     else:
         from stn_deploy.cli.read_report import ReadReport
         from stn_deploy.runtime.ocr.files import read_files
 
         report = read_report = ReadReport(engine=reader.name, **shows)
-        crops = read_files(found, rectifier, reader, max_megapixels=max_megapixels)
+        crops = read_files(found, rectifier, reader, **reads)
         lines = _collected(crops, read_report.add, second_opinion)
     with progress_bar() as bar:
         task = bar.add_task("reading", total=len(found))

@@ -19,6 +19,7 @@ _CHANGED, _SAME, _UNTOUCHED = (0, 120, 255), (220, 140, 0), (70, 170, 60)
 _WHITE, _DARK = (255, 255, 255), (40, 40, 40)
 _SHIFT = 4  # OpenCV takes positions in sixteenths of a pixel
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+_NOTE_LINES = 3
 _MOST = 24
 """Lines that are shown beside a page."""
 LEGEND = "orange: read otherwise; blue: straightened, read as before; green: left alone"
@@ -106,17 +107,20 @@ def _crops(lines: Sequence[ShownLine], headings: tuple[str, str]) -> Picture:
 
 
 def _written(text: str) -> Picture:
-    """A text as a strip: OpenCV 5 draws every script, not only ASCII; what is too long is cut."""
+    """A text as a strip of up to three lines; OpenCV 5 draws every script, not only ASCII."""
     cv: Any = cv2
-    strip = np.full((26, _CELL[1], 3), 255, np.uint8)
-    font, size, start = cv.FontFace("sans"), 16, (0, 19)
-
-    def width(shown: str) -> int:
-        return int(cv.getTextSize(strip.shape[1::-1], shown, start, font, size)[2])
-
-    shown = text
-    while text and width(shown) > _CELL[1]:
-        text = text[:-1]
-        shown = f"{text}..."
-    cv.putText(strip, shown, start, _DARK, font, size)
-    return strip
+    font, size, room = cv.FontFace("sans"), 16, (_CELL[1], 26)
+    strips: list[Picture] = []
+    while text and len(strips) < _NOTE_LINES:
+        # The widest part that fits, found by halving.
+        low, high = 1, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = cv.getTextSize(room, text[:middle], (0, 19), font, size)[2] <= room[0]
+            low, high = (middle, high) if fits else (low, middle - 1)
+        last = len(strips) == _NOTE_LINES - 1 and low < len(text)
+        strip = np.full((room[1], room[0], 3), 255, np.uint8)
+        cv.putText(strip, f"{text[: low - 2]}..." if last else text[:low], (0, 19), _DARK, font, size)
+        strips.append(strip)
+        text = text[low:]
+    return joined(strips, axis=0)

@@ -26,7 +26,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 def make_inputs(folder: Path) -> None:
-    """What the documents speak of: photo.jpg, page.jpg, crops/ and test_crops/ with labels and quads, more/."""
+    """What the documents speak of: photo.jpg, page.jpg, more/, and crops/ and test_crops/ with labels."""
     (folder / "more").mkdir()
     (folder / "photo.jpg").write_bytes((SAMPLES / "arch.jpg").read_bytes())
     (folder / "page.jpg").write_bytes((ROOT / "docs" / "pages" / "cafe.jpg").read_bytes())

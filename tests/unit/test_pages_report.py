@@ -103,6 +103,20 @@ def test_a_bad_file_spoils_no_other_and_says_where_it_lies(knowing: Knowing, tmp
         assert len(file.as_line(second_opinion=True)["lines"]) == 1
 
 
+def test_photographs_are_turned_by_their_orientation_on_request(knowing: Knowing, tmp_path: Path) -> None:
+    """And so are the places in them."""
+    data = bytes(cv2.imencode(".jpg", smooth(*PAGE))[1])
+    tag = bytes.fromhex("ffe100224578696600004d4d002a000000080001011200030000000100060000" + "00000000")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + tag + data[2:])
+    found = [FoundImage(path, Path("a.jpg"))]
+    for exif, size in ((False, PAGE), (True, PAGE[::-1])):
+        (file,) = read_page_files(
+            found, knowing(BENT), CallableReader(by_height), detector=Finder([box(9, 9)]), exif=exif
+        )
+        assert file.as_line(second_opinion=True)["source_size"] == list(size)
+
+
 def test_pages_are_read_one_by_one(knowing: Knowing, tmp_path: Path) -> None:
     asked = 0
 

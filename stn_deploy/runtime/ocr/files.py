@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image
+from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, decode_image, read_image_file
 from stn_deploy.errors import ImageError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.ocr.reader import Reader, Reading
@@ -64,6 +64,7 @@ def read_files(
     reader: Reader,
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
+    exif: bool = False,
 ) -> Iterator[FileReading]:
     """Read the text of image files, as they are and straightened, one after the other.
 
@@ -72,18 +73,29 @@ def read_files(
     Args:
         found: see `stn_deploy.data.find_images`.
         max_megapixels: larger images are refused from the header alone.
+        exif: turn images by their EXIF orientation first; all pixels are then those of the turned picture.
     Returns:
         an iterator over a `FileReading` for each file, in their order.
     """
     for source in found:
         try:
-            original = read_image(source.path, max_megapixels=max_megapixels)
+            original = load(source, max_megapixels=max_megapixels, exif=exif)
             both = read_rectified(rectifier, reader, original)
         except ImageError as error:
             message = str(error).removeprefix(f"{source.path.name}: ")
             yield FileReading(source=source, error=f"{source.relative.as_posix()}: {message}")
             continue
         yield FileReading(source=source, original=original, both=both)
+
+
+def load(source: FoundImage, *, max_megapixels: float, exif: bool) -> NDArray[np.uint8]:
+    """Pixels of a file, (h, w, 3) BGR.
+
+    Raises:
+        ImageError: it cannot be used; begins with the name of the file.
+    """
+    data = read_image_file(source.path)
+    return decode_image(data, max_megapixels=max_megapixels, name=source.path.name, exif=exif)
 
 
 def _as_json(reading: Reading) -> dict[str, Any]:

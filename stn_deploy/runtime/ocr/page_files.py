@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stn_deploy.data import MAX_MEGAPIXELS, FoundImage, read_image
+from stn_deploy.data import MAX_MEGAPIXELS, FoundImage
 from stn_deploy.errors import ImageError
 from stn_deploy.runtime.ocr.detector import Detector
+from stn_deploy.runtime.ocr.files import load
 from stn_deploy.runtime.ocr.pages import LineReading, PageReading, PlacedWord, read_page
 from stn_deploy.runtime.ocr.reader import Reader, Reading
 from stn_deploy.runtime.rectifier import Rectifier
@@ -77,6 +78,7 @@ def read_page_files(
     *,
     detector: Detector | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
+    exif: bool = False,
 ) -> Iterator[PageFile]:
     """Read photographs of pages one after the other; one is in memory at a time.
 
@@ -84,6 +86,7 @@ def read_page_files(
         found: see `stn_deploy.data.find_images`.
         detector: finds the lines; the reader itself if None.
         max_megapixels: larger images are refused from the header alone.
+        exif: turn images by their EXIF orientation first; all pixels are then those of the turned picture.
     Returns:
         an iterator over a `PageFile` for each file, in their order.
     Raises:
@@ -91,7 +94,7 @@ def read_page_files(
     """
     for source in found:
         try:
-            image = read_image(source.path, max_megapixels=max_megapixels)
+            image = load(source, max_megapixels=max_megapixels, exif=exif)
             page = read_page(image, rectifier, reader, detector=detector)
         except ImageError as error:
             message = str(error).removeprefix(f"{source.path.name}: ")
