@@ -185,7 +185,7 @@ def test_a_consumer_says_which_stream_waits(bench: Bench) -> None:
             {"dl_device": (2, 1)},
         ):
             with pytest.raises(BufferError, match="theta: .*expected"):
-                batch.theta.__dlpack__(**wrong)  # type: ignore[arg-type]
+                batch.theta.__dlpack__(**wrong)
         assert batch.theta.__dlpack_device__() == (2, 0)
         batch.theta.__dlpack__(dl_device=(2, 0), copy=False, max_version=(1, 1))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stn_deploy.errors import ClosedError, EngineError, ShapeError
-from stn_deploy.runtime.engines import runner, staging
+from stn_deploy.runtime.engines import staging
 from stn_deploy.runtime.engines.trt_device import TrtBound
 from tests.gpu_engines import KINDS, Bench, expect, expected_of, pictures
 
@@ -218,7 +218,8 @@ def test_sixteen_threads_share_one_engine(monkeypatch: pytest.MonkeyPatch, kind:
 def test_arrays_that_are_no_images_are_refused_by_number(bench: Bench) -> None:
     good = np.zeros((5, 7, 3), np.uint8)
     with bench.engine("cuda") as engine:
-        for wrong in (good[..., :2], good.astype(np.float32), good[0], good[:0]):
+        wrongs: list[Any] = [good[..., :2], good.astype(np.float32), good[0], good[:0]]
+        for wrong in wrongs:
             with pytest.raises(ShapeError, match=r"image 1: expected \(h, w, 3\) uint8, got"):
                 engine.straighten([good, wrong])
             with pytest.raises(ShapeError, match="image 0"):
@@ -268,7 +269,7 @@ def test_an_interrupt_leaves_nothing_behind(bench: Bench, monkeypatch: pytest.Mo
     images = pictures(12, seed=2)
     expected = expected_of(images)
     with bench.engine("cuda") as engine:
-        fill = runner.Slot.fill
+        fill = staging.Slot.fill
         count = 0
 
         def interrupted(*arguments: Any) -> None:
@@ -278,7 +279,7 @@ def test_an_interrupt_leaves_nothing_behind(bench: Bench, monkeypatch: pytest.Mo
                 raise KeyboardInterrupt
             fill(*arguments)
 
-        monkeypatch.setattr(runner.Slot, "fill", interrupted)
+        monkeypatch.setattr(staging.Slot, "fill", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.straighten(images)
         assert not any(stream.queue for stream in bench.cuda.streams.values())

@@ -97,15 +97,17 @@ class Device:
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
         """It is the GPU of the calling thread within ``with``."""
-        before = self._call("cudaGetDevice")
-        if before == self.index:
+        status, before = self._cuda.cudaGetDevice()
+        known = status == self._cuda.cudaError_t.cudaSuccess
+        if known and before == self.index:
             yield
             return
         self._call("cudaSetDevice", self.index)
         try:
             yield
         finally:
-            self._call("cudaSetDevice", before)
+            if known:
+                self._call("cudaSetDevice", before)
 
     def held(self, kind: str) -> int:
         """How much there is now of a kind: bytes of memory or pinned memory, or a number of the others."""
