@@ -14,8 +14,14 @@ from stn_deploy.geometry.convention import checked_points
 
 def _radial(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """The thin-plate kernel r^2 log r between each point of ``first`` and each of ``second``."""
-    squared = ((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=-1)
-    return np.asarray(0.5 * squared * np.log(np.where(squared > 0, squared, 1.0)), np.float64)
+    squared = np.zeros((len(first), len(second)))
+    for axis in range(first.shape[1]):
+        along = np.subtract.outer(first[:, axis], second[:, axis])
+        squared += along * along
+    kernel = np.log(np.where(squared > 0, squared, 1.0))
+    kernel *= squared
+    kernel *= 0.5
+    return np.asarray(kernel, np.float64)
 
 
 @lru_cache(maxsize=16)

@@ -99,17 +99,18 @@ def _weights(spline: TextSpline, count: int, height: int) -> NDArray[np.float32]
     along = np.interp(np.arange(0, count // 2 - 1 + 1e-9, 1 / _BETWEEN), np.arange(count // 2), controls)
 
     def family(places: NDArray[np.float64]) -> NDArray[np.float64]:
-        basis = spline.basis(count, _crossings(along, places), (1, 1)).reshape(len(places), -1)
+        basis = _evaluated(spline, count, _crossings(along, places)).reshape(len(places), -1)
         return np.concatenate([basis, np.full((len(places), 1), _FIRM), _FIRM * places[:, None]], axis=1)
 
     for number in (each for each in _NODES if each < height):
         known = family(_nodes(number))
-        inverse = np.linalg.pinv(known, rcond=_RCOND)
+        inverse = known.T @ np.linalg.pinv(known @ known.T, rcond=_RCOND**2, hermitian=True)
         weights = np.empty((height, number))
         worst = 0.0
-        for start in range(0, height, 64):
-            part = family(samples[start : start + 64])
-            some = weights[start : start + 64] = part @ inverse
+        step = max(_ONE_THREAD // known.size, 1)
+        for start in range(0, height, step):
+            part = family(samples[start : start + step])
+            some = weights[start : start + step] = part @ inverse
             worst = max(worst, float(np.abs(some @ known - part)[:, :-2].max()))
         if worst <= ROW_ERROR:
             return weights.astype(np.float32)
@@ -134,7 +135,16 @@ def _crossings(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
 def _table(spline: TextSpline, count: int, rows: int) -> NDArray[np.float32]:
     """(rows, `_TABLED`, K): the basis in the rows of `_nodes`, at even steps from -1 to 1."""
     points = _crossings(np.linspace(-1, 1, _TABLED), _nodes(rows))
-    return spline.basis(count, points, (1, 1)).reshape(rows, _TABLED, count).astype(np.float32)
+    return _evaluated(spline, count, points).astype(np.float32).reshape(rows, _TABLED, count)
+
+
+def _evaluated(spline: TextSpline, count: int, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The basis (P, K) at points, some at a time; of a spline that means the same by x at every width."""
+    basis = np.empty((len(points), count))
+    step = max(_ONE_THREAD // (count * (count + 3)), 1)
+    for start in range(0, len(points), step):
+        basis[start : start + step] = spline.basis(count, points[start : start + step], (1, 1))
+    return basis
 
 
 class _Bases:
