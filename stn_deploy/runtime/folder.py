@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,6 @@ from stn_deploy.runtime.folder_journal import (
     JOURNAL,
     LINES,
     Journal,
-    Line,
     lines_that_hold,
     remove_leftovers,
     settings_digest,
@@ -67,7 +67,7 @@ def rectify_files(
     converted = _converted_names(found)
     _prepare(found, converted, output)
     settings = settings_digest(rectifier.settings)
-    kept: dict[int, Line] = {}
+    kept: dict[int, bytes] = {}
     try:
         remove_leftovers(
             output, [*(image.relative for image in found), *converted, Path(LINES), Path(JOURNAL)]
@@ -97,7 +97,7 @@ def rectify_files(
 
 
 def _results(
-    tasks: Sequence[Task], kept: dict[int, Line], work: GroupStraightener, workers: int
+    tasks: Sequence[Task], kept: dict[int, bytes], work: GroupStraightener, workers: int
 ) -> Generator[FileResult, None, None]:
     """Results in order; groups are the same whatever is skipped, and so are their bytes."""
     groups = grouped(iter(tasks), lambda task: task.source.path, most=GROUP)
@@ -107,10 +107,10 @@ def _results(
     )
     with closing(fresh):
         for task in tasks:
-            line = kept.get(task.place)
-            if line is None:
+            if task.place not in kept:
                 yield next(fresh)
             else:
+                line = json.loads(kept[task.place])
                 yield FileResult(source=task.source, output=Path(line["output"]), kept=line)
 
 

@@ -40,30 +40,39 @@ def input_stamp(path: Path) -> Line:
 
 def lines_that_hold(
     output: Path, found: Iterable[tuple[FoundImage, Collection[Path]]], settings: str
-) -> dict[int, Line]:
+) -> dict[int, bytes]:
     """Of inputs that an earlier run has done, also one that was killed: the lines, by the inputs' places.
 
     Args:
         output: the folder. settings: `settings_digest` of this run.
         found: each input, with the names that its output may have.
+    Returns:
+        lines as they stand in the file: parsed, those of a long run would fill the memory.
     """
-    earlier: dict[str, Line] = {}
-    for name in (LINES, JOURNAL):
-        with contextlib.suppress(OSError):
-            for text in (output / name).read_bytes().splitlines():
+    inputs = {image.relative.as_posix(): (place, image, names) for place, (image, names) in enumerate(found)}
+    holds: dict[int, bytes] = {}
+    for name in (LINES, JOURNAL):  # the journal is the newer one
+        with contextlib.suppress(FileNotFoundError), (output / name).open("rb") as lines:
+            for text in lines:
                 with contextlib.suppress(ValueError):  # a run may be killed while it writes
                     line = json.loads(text)
-                    if isinstance(line, dict) and line.get("settings") == settings:
-                        earlier[str(line.get("file"))] = line
-    holds: dict[int, Line] = {}
-    for place, (image, names) in enumerate(found):
-        line = earlier.get(image.relative.as_posix())
-        if line is not None and str(line.get("output")) in {name.as_posix() for name in names}:
-            with contextlib.suppress(OSError):
-                written = (output / line["output"]).stat().st_size
-                if written == line.get("bytes") and line.items() >= input_stamp(image.path).items():
-                    holds[place] = line
+                    if not isinstance(line, dict) or str(line.get("file")) not in inputs:
+                        continue
+                    place, image, names = inputs[str(line["file"])]
+                    holds.pop(place, None)
+                    if line.get("settings") == settings and _holds(line, output, image, names):
+                        holds[place] = text.rstrip(b"\n") + b"\n"  # the last one may have lost it
     return holds
+
+
+def _holds(line: Line, output: Path, image: FoundImage, names: Collection[Path]) -> bool:
+    if str(line.get("output")) not in {name.as_posix() for name in names}:
+        return False
+    try:
+        written = (output / line["output"]).stat().st_size
+        return bool(written == line.get("bytes") and line.items() >= input_stamp(image.path).items())
+    except OSError:
+        return False
 
 
 def remove_leftovers(output: Path, names: Iterable[Path]) -> None:
@@ -82,7 +91,7 @@ def remove_leftovers(output: Path, names: Iterable[Path]) -> None:
 class Journal:
     """The lines of a run: appended as files are done, by any thread; at the end in the inputs' order."""
 
-    def __init__(self, output: Path, kept: Mapping[int, Line]) -> None:
+    def __init__(self, output: Path, kept: Mapping[int, bytes]) -> None:
         """Begin, with the lines of an earlier run that still hold, by place. Raises OSError."""
         self._output = output
         self._lock = threading.Lock()
@@ -96,7 +105,7 @@ class Journal:
         with self._lock:
             start = self._end
             try:
-                left = self._taken_up(lines)
+                left = self._taken_up({place: _encoded(line) for place, line in lines.items()})
                 self._file.seek(start)
                 while left:
                     left = left[self._file.write(left) :]
@@ -123,12 +132,13 @@ class Journal:
                 raise
             (self._output / JOURNAL).unlink()
 
-    def _taken_up(self, lines: Mapping[int, Line]) -> bytes:
+    def _taken_up(self, lines: Mapping[int, bytes]) -> bytes:
         """What to write for lines at the end of the file."""
-        encoded = {
-            place: (json.dumps(line, ensure_ascii=False) + "\n").encode() for place, line in lines.items()
-        }
-        for place, data in encoded.items():
+        for place, data in lines.items():
             self._spans[place] = (self._end, self._end + len(data))
             self._end += len(data)
-        return b"".join(encoded.values())
+        return b"".join(lines.values())
+
+
+def _encoded(line: Line) -> bytes:
+    return (json.dumps(line, ensure_ascii=False) + "\n").encode()

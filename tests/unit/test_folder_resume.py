@@ -222,6 +222,16 @@ def test_with_other_settings_all_is_done_again(tmp_path: Path, other: dict[str, 
     assert straighten(source, output, resume=True, **other) == []
 
 
+def test_a_line_that_lost_its_end_still_counts(tmp_path: Path) -> None:
+    source, output = small(tmp_path / "in"), tmp_path / "out"
+    straighten(source, output)
+    (output / LINES).write_bytes((output / LINES).read_bytes()[:-1])
+    before = lines_of(output)
+    assert cv2.imwrite(str(source / "4.png"), smooth(20, 50, seed=7))
+    assert straighten(source, output, resume=True) == ["4.png"]
+    assert lines_of(output)[:4] == before
+
+
 def test_new_inputs_are_done_and_lines_stay_in_order(tmp_path: Path) -> None:
     source, output = small(tmp_path / "in"), tmp_path / "out"
     straighten(source, output)
@@ -246,7 +256,7 @@ def test_leftovers_of_a_killed_run_go_and_no_other_file_does(tmp_path: Path) -> 
 def test_a_disk_that_is_full_for_the_journal_loses_no_line_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path, {0: {"file": "a"}})
+    journal = Journal(tmp_path, {0: b'{"file": "a"}\n'})
     journal.add({2: {"file": "c"}})
     with monkeypatch.context() as patch:
         file = journal._file
