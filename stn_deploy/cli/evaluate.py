@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stn_deploy.cli.common import errors, output, print_json, progress_bar
+from stn_deploy.cli.options import Engine, Model, Precision, parse_precision
 from stn_deploy.errors import ArgumentError, OutputError
 from stn_deploy.wording import counted
 
@@ -19,9 +20,9 @@ def command(
     dataset: Annotated[
         Path, typer.Argument(help="Folder or zip with images and labels.tsv (file, text), or an LMDB folder.")
     ],
-    model: Annotated[
-        Path | None, typer.Option(help="Exported rectifier; the shipped one by default.")
-    ] = None,
+    model: Model = None,
+    precision: Precision = None,
+    engine: Engine = "auto",
     ocr: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,7 +64,14 @@ def command(
     if report is not None and not report.parent.is_dir():
         raise ArgumentError(f"--report: expected a file in a folder that exists, got {report}")
     readers = open_readers(ocr or ["tesseract"], threads=threads)
-    rectifier = Rectifier(model, height=height, threshold=threshold, threads=threads)
+    rectifier = Rectifier(
+        model,
+        precision=parse_precision(precision),
+        engine=engine,
+        height=height,
+        threshold=threshold,
+        threads=threads,
+    )
     page = EvaluationReport()
     with open_dataset(dataset) as samples, progress_bar() as bar:
         count = min(len(samples), limit or len(samples))
@@ -84,8 +92,9 @@ def command(
         errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     if report is not None:
         made_with = (
-            f"model {(model or DEFAULT_MODEL).name}, digest {rectifier.spec.digest[:12]}, "
-            f"threshold {rectifier.threshold:.4g}, stn-deploy {__version__}"
+            f"model {(model or DEFAULT_MODEL).name}, {rectifier.spec.precision}, "
+            f"digest {rectifier.spec.digest[:12]}, threshold {rectifier.threshold:.4g}, "
+            f"stn-deploy {__version__}"
         )
         _write(report, page.html(dataset.resolve().name, results, made_with=made_with))
     if unreadable:

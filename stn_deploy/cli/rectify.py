@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from stn_deploy.cli.common import errors, output, parse_size, print_json, progress_bar
-from stn_deploy.cli.options import Height, Inputs, MaxMegapixels, Model, Size, Threshold
+from stn_deploy.cli.options import (
+    Engine,
+    Height,
+    Inputs,
+    MaxMegapixels,
+    Model,
+    Precision,
+    Size,
+    Threshold,
+    parse_precision,
+)
 from stn_deploy.errors import ArgumentError
 from stn_deploy.wording import counted
 
@@ -19,6 +29,8 @@ def command(
     inputs: Inputs,
     to: Annotated[Path, typer.Option("--output", "-o", help="Folder for the crops and rectified.jsonl.")],
     model: Model = None,
+    precision: Precision = None,
+    engine: Engine = "auto",
     height: Height = None,
     size: Size = None,
     threshold: Threshold = None,
@@ -66,7 +78,14 @@ def command(
     found = find_images(inputs, leave_out=to)
     if sheet and any(image.relative.with_suffix(".png") == Path(SHEET) for image in found):
         raise ArgumentError("--sheet: would write over the result of an input named sheet; rename that input")
-    rectifier = Rectifier(model, height=height, size=parse_size(size), threshold=threshold)
+    rectifier = Rectifier(
+        model,
+        precision=parse_precision(precision),
+        engine=engine,
+        height=height,
+        size=parse_size(size),
+        threshold=threshold,
+    )
     report = Report(
         read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0, keep=json_
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from tests.system.conftest import SAMPLES, Run
 
@@ -115,3 +116,28 @@ def test_threads_that_are_no_number_of_threads_are_refused(run: Run, photographs
     done = run("rectify", photographs, "-o", "out", "--threads", 0)
     assert done.returncode == 2
     assert "--threads: expected at least 1, got 0" in done.stderr
+
+
+def test_the_shipped_rectifier_in_int8_and_an_engine_by_name(run: Run, tmp_path: Path) -> None:
+    fast = run("rectify", SAMPLES, "-o", tmp_path / "fast", "--precision", "int8", "--engine", "cpu", "--json")
+    exact = run("rectify", SAMPLES, "-o", tmp_path / "exact", "--precision", "fp32", "--json")
+    for first, second in zip(json.loads(fast.stdout), json.loads(exact.stdout), strict=True):
+        assert first["applied"] == second["applied"]
+        assert first["score"] == pytest.approx(second["score"], abs=0.1)
+        assert first["settings"] != second["settings"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--precision", "fp16", "--precision: expected fp32 or int8, got 'fp16'"),
+        ("--engine", "gpu", "engine: expected one of auto, cpu, cuda, tensorrt, got 'gpu'"),
+    ],
+)
+def test_what_is_no_precision_and_no_engine_is_refused(
+    run: Run, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    done = run("rectify", SAMPLES, "-o", "out", option, value)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
