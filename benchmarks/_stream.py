@@ -30,7 +30,7 @@ def main() -> None:
     rectifier = Rectifier(engine="cpu")
     stream = islice(cycle(images), count)
     results = rectifier(stream) if kind == "arrays" else Pipeline(rectifier, workers=2)(stream)
-    marks = {1000, *(count * tenth // 10 for tenth in range(1, 11))}
+    marks = {1000, *(count * part // 40 for part in range(4, 41))}
     held, started = {}, perf_counter()
     for number, _ in numbered(results):
         if number in marks:

@@ -121,6 +121,17 @@ def test_waits_memory_share_and_quality_are_held_against_their_limits(modules: d
     assert share.share_goal(measured).reached
 
 
+def test_memory_that_rises_is_told_from_memory_that_comes_and_goes(modules: dict[str, Any]) -> None:
+    growth = modules["_waits"].growth
+    marks = range(0, 101, 5)
+    uneven = {str(1000 * mark): 150.0 + 20 * (mark % 3) for mark in marks}
+    rising = {str(1000 * mark): 120.0 + 0.3 * mark for mark in marks}
+    filling = {str(1000 * mark): 150.0 if mark >= 10 else 80.0 for mark in marks}
+    assert growth(uneven, 100_000) == 0
+    assert growth(rising, 100_000) > modules["_waits"].GROWTH
+    assert growth(filling, 100_000) == 0
+
+
 def test_what_could_not_be_measured_is_neither_reached_nor_missed(modules: dict[str, Any]) -> None:
     for goal in (
         modules["_share"].share_goal({"missing": "rapidocr is not installed"}),
