@@ -30,7 +30,7 @@ RATE, SHARE = 15_000, 0.75
 DECODING = "cv2.imdecode alone"
 
 
-def decoded_crops(archive: Path, *, threads: int, rounds: int) -> dict[str, Any]:
+def decoded_crops(archive: Path, *, threads: int, seconds: float) -> dict[str, Any]:
     """Rates on crops that are all different: no size of the last batch helps with the next."""
     cv2.setNumThreads(1)
     torch.set_num_threads(threads)
@@ -44,7 +44,7 @@ def decoded_crops(archive: Path, *, threads: int, rounds: int) -> dict[str, Any]
             works[f"{name}, pipeline"] = turn(streamed(Pipeline(rectifier, workers=threads)), batches, OURS)
     for name, straighten in rivals(N, threads).items():
         works[name] = turn(one_by_one(straighten), batches, THEIRS)
-    found = rates(works, rounds)
+    found = rates(works, seconds)
     ours = [name for name in found if name.startswith("stn-deploy")]
     others = [name for name in found if name not in ours]
     return {
@@ -68,7 +68,7 @@ def exhaust(results: Iterable[Any]) -> None:
     deque(results, maxlen=0)
 
 
-def jpeg_crops(folder: Path, *, threads: int, rounds: int) -> dict[str, Any]:
+def jpeg_crops(folder: Path, *, threads: int, seconds: float) -> dict[str, Any]:
     """JPEG files in memory -> straightened crops, beside reading their pixels and nothing else."""
     files = jpeg_files(folder)
     if not files:
@@ -80,7 +80,7 @@ def jpeg_crops(folder: Path, *, threads: int, rounds: int) -> dict[str, Any]:
         for name, rectifier in kinds().items():
             pipeline = Pipeline(rectifier, workers=threads)
             works[name] = _timed(partial(_straighten_all, pipeline, stream), len(stream))
-        found = rates(works, rounds)
+        found = rates(works, seconds)
     ours = [name for name in found if name != DECODING]
     return {
         "images_per_second": spreads(found),

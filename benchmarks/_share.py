@@ -22,7 +22,7 @@ LIMIT = 0.02
 RECOGNISER = "recogniser"
 
 
-def share_of_recognition(archive: Path, *, rounds: int) -> dict[str, Any]:
+def share_of_recognition(archive: Path, *, seconds: float) -> dict[str, Any]:
     """Time of the rectifier over that of the recogniser on raw crops: lists of 32, one thread each."""
     try:
         reader = open_reader("rapidocr", threads=1)
@@ -37,7 +37,7 @@ def share_of_recognition(archive: Path, *, rounds: int) -> dict[str, Any]:
         if "gated" in name:
             works[f"{name}, lists of {BATCH}"] = turn(one_by_one(rectifier), batches, 4)
             works[f"{name}, one at a time"] = turn(partial(each_alone, rectifier), batches, 4)
-    found = rates(works, rounds)
+    found = rates(works, seconds)
     return {
         "recogniser": reader.name,
         "milliseconds_per_crop": {name: 1e3 / median(values) for name, values in found.items()},

@@ -11,17 +11,27 @@ from _record import spread
 from rich.console import Console
 from rich.table import Table
 
+FEWEST, MOST = 3, 60
+"""Rounds."""
 Batches = Sequence[Sequence[Any]]
 Work = Callable[[int], float]
 """Does the images of one turn, whose number it is given, and says how many it did a second."""
 
 
-def rates(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Images a second of each, turn by turn; each has had one turn that does not count."""
+def rates(
+    works: Mapping[str, Work], seconds: float, *, clock: Callable[[], float] = perf_counter
+) -> dict[str, list[float]]:
+    """Images a second of each, round by round; each has had one turn that does not count.
+
+    Rounds begin until so many seconds have passed: at least `FEWEST`, at most `MOST`.
+    """
     for work in works.values():
         work(-1)
     found: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(rounds):
+    end = clock() + seconds
+    for number in range(MOST):
+        if number >= FEWEST and clock() >= end:
+            break
         for name, work in works.items():
             found[name].append(work(number))
     return found

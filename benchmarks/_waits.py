@@ -16,9 +16,9 @@ import numpy as np
 from _crops import Image, decoded, jpeg_files
 from _ours import kinds
 from _record import ROOT, spread
-from _turns import Goal
+from _turns import FEWEST, Goal
 
-CALLS_OF_A_TURN, WARM_UP = 200, 10
+CALLS_OF_A_TURN, WARM_UP, TURNS = 200, 10, 40
 MEDIAN, WORST = 0.4, 1.0
 FIRST = 0.5
 MEMORY, GROWTH = 200.0, 5.0
@@ -33,12 +33,15 @@ print(time.perf_counter(), result.applied, "torch" in sys.modules)
 PICTURE = ROOT / "samples" / "arch.jpg"
 
 
-def one_image(archive: Path, *, rounds: int) -> dict[str, Any]:
+def one_image(archive: Path, *, seconds: float) -> dict[str, Any]:
     """Milliseconds of a call with one decoded crop, over crops that are all different."""
     crops = decoded(archive, 2048)
     candidates = kinds()
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for number in range(rounds):
+    started = perf_counter()
+    for number in range(TURNS):
+        if number >= FEWEST and perf_counter() - started >= seconds:
+            break
         start = number * CALLS_OF_A_TURN
         chosen = [crops[(start + index) % len(crops)] for index in range(CALLS_OF_A_TURN)]
         for name, rectifier in candidates.items():

@@ -20,17 +20,17 @@ def main() -> None:
     """Each part runs in a process of its own, with as many threads of BLAS as it says; None: the default."""
     options = arguments(__doc__, quick=True)
     quick, crops, data = options.quick, dataset(options, "icdar2015_test.zip"), options.data
-    rounds = 4 if quick else 30
+    share = 0.1 if quick else 1.0
     parts: dict[str, Callable[[], Any]] = {
-        "decoded, 1 thread": lambda: apart(1, "_decoded.decoded_crops", crops, threads=1, rounds=rounds),
+        "decoded, 1 thread": lambda: apart(1, "_decoded.decoded_crops", crops, threads=1, seconds=70 * share),
         "decoded, 2 threads": lambda: apart(
-            2, "_decoded.decoded_crops", crops, threads=2, rounds=rounds // 2
+            2, "_decoded.decoded_crops", crops, threads=2, seconds=50 * share
         ),
-        "files, 2 threads": lambda: apart(None, "_decoded.jpeg_crops", data, threads=2, rounds=rounds),
-        "one image": lambda: apart(None, "_waits.one_image", crops, rounds=2 if quick else 20),
+        "files, 2 threads": lambda: apart(None, "_decoded.jpeg_crops", data, threads=2, seconds=50 * share),
+        "one image": lambda: apart(None, "_waits.one_image", crops, seconds=20 * share),
         "first result": lambda: apart(None, "_waits.first_result", repeats=3 if quick else 15),
         "memory": lambda: apart(None, "_waits.memory", crops, data, count=10_000 if quick else 100_000),
-        "share": lambda: apart(1, "_share.share_of_recognition", crops, rounds=3 if quick else 16),
+        "share": lambda: apart(1, "_share.share_of_recognition", crops, seconds=20 * share),
         "quality": lambda: apart(1, "_quality.quality", crops, count=128 if quick else 512),
     }
     result: dict[str, Any] = {}

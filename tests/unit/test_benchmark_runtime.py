@@ -67,9 +67,24 @@ def test_turns_go_round_and_the_first_does_not_count(modules: dict[str, Any]) ->
 
         return do
 
-    found = modules["_turns"].rates({"a": work("a", 10), "b": work("b", 20)}, 3)
+    works = {"a": work("a", 10), "b": work("b", 20)}
+    found = modules["_turns"].rates(works, 6.0, clock=lambda: float(len(done)))
     assert found == {"a": [10, 11, 12], "b": [20, 21, 22]}
     assert done == [(name, number) for number in range(-1, 3) for name in "ab"]
+
+
+def test_rounds_end_with_their_time_but_are_never_few(modules: dict[str, Any]) -> None:
+    turns = modules["_turns"]
+    for seconds, rounds in ((0.0, turns.FEWEST), (7.5, 8), (1e9, turns.MOST)):
+        passed = [0.0]
+
+        def work(number: int, passed: list[float] = passed) -> float:
+            passed[0] += number >= 0
+            return 1.0
+
+        assert turns.rates({"a": work}, seconds, clock=lambda passed=passed: passed[0]) == {
+            "a": [1.0] * rounds
+        }
 
 
 def test_a_turn_takes_other_batches_each_time(modules: dict[str, Any]) -> None:
