@@ -128,6 +128,21 @@ def test_the_python_example_of_the_guide_reads_a_stream() -> None:
     assert [image.ndim for image in read] == [3] * len(paths)
 
 
+def test_the_python_examples_of_the_guide_embed_a_rectifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = text.split("## In a program of your own")[1].split("\n## ")[0]
+    names: dict[str, object] = {}
+    for example in re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
+        exec(compile(example, "docs/guide.md", "exec"), names)
+    told = capsys.readouterr().out
+    assert "skipped: image 1 (absent.jpg): the file cannot be read" in told
+    assert "(2, 3, 32, 320) float32" in told
+
+
 def test_the_python_example_of_the_guide_reads_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
