@@ -22,6 +22,41 @@ Result = TypeVar("Result")
 Work = Callable[[Sequence[Item]], Sequence[Result]]
 
 
+class _Guard:
+    """Counts the groups that run, and lets none begin after it was shut.
+
+    A pool alone does not know a thread whose start Ctrl-C interrupted, and would not wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: set[int] = set()  # threads
+        self._shut = False
+
+    def run(self, work: Work[Item, Result], items: Sequence[Item]) -> Sequence[Result]:
+        """Do it in this thread; nothing comes of it once the guard is shut."""
+        with self._changed:
+            if self._shut:
+                return []
+            self._running.add(threading.get_ident())
+        try:
+            return work(items)
+        finally:
+            with self._changed:
+                self._running.discard(threading.get_ident())
+                self._changed.notify_all()
+
+    def shut(self) -> bool:
+        """Wait for what runs. False in one of its own threads: the garbage collector comes in any."""
+        with self._changed:
+            self._shut = True
+            if threading.get_ident() in self._running:
+                return False
+            while self._running:
+                self._changed.wait()
+            return True
+
+
 @dataclass(slots=True)
 class _Group(Generic[Item, Result]):
     items: Sequence[Item]
@@ -48,8 +83,8 @@ def overlapped(
         ClosedError: the process was forked, and this is the child.
     """
     process = os.getpid()
-    own: set[int] = set()
-    pool = ThreadPoolExecutor(workers, name, initializer=lambda: own.add(threading.get_ident()))
+    guard = _Guard()
+    pool = ThreadPoolExecutor(workers, name)
     line: deque[_Group[Item, Result]] = deque()
     broken: Exception | None = None
     more = True
@@ -63,14 +98,14 @@ def overlapped(
                 except Exception as error:  # noqa: BLE001, raised below
                     broken, more = error, False
                 else:
-                    line.append(_Group(items, pool.submit(work, items)))
+                    line.append(_Group(items, pool.submit(guard.run, work, items)))
                     del items
             if not line:
                 break
             results = deque(line[0].done.result())
             group = line.popleft()
             if rest := group.items[len(results) :]:
-                line.appendleft(_Group(rest, pool.submit(work, rest)))
+                line.appendleft(_Group(rest, pool.submit(guard.run, work, rest)))
             del group, rest
             while results:
                 yield results.popleft()
@@ -80,7 +115,7 @@ def overlapped(
                     )
     finally:
         if os.getpid() == process:
-            # The garbage collector comes in any thread, and none can wait for itself.
-            pool.shutdown(wait=threading.get_ident() not in own, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=guard.shut())
     if broken is not None:
         raise broken

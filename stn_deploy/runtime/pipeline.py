@@ -23,8 +23,11 @@ GROUP = LARGEST_BATCH
 """Images that a thread decodes, localises and samples together."""
 GROUP_PIXELS = 8_000_000
 """The image that brings a group to so many pixels is its last one."""
-_PIXELS_PER_BYTE = 2
-"""Of encoded files, a guess; where there are more, the group is divided once its images are decoded."""
+_PIXELS_PER_BYTE = 8
+"""Of photographs as JPEG or WebP, a guess; of other files 1. Where there are more, the group is divided once
+its images are decoded."""
+_COMPRESSED_STARTS = (b"\xff\xd8", b"RIFF")
+_COMPRESSED_NAMES = (".jpg", ".jpeg", ".jpe", ".webp")
 _MOST_WORKERS = 4
 Item = TypeVar("Item")
 _Numbered: TypeAlias = tuple[int, Picture]
@@ -166,12 +169,13 @@ def _pixels(picture: Any) -> int:
     if isinstance(picture, np.ndarray):
         return math.prod(picture.shape[:2])
     if isinstance(picture, (bytes, bytearray)):
-        return len(picture) * _PIXELS_PER_BYTE
+        return len(picture) * (_PIXELS_PER_BYTE if picture.startswith(_COMPRESSED_STARTS) else 1)
     if isinstance(picture, memoryview):
-        return picture.nbytes * _PIXELS_PER_BYTE
+        return picture.nbytes
     if isinstance(picture, (str, os.PathLike)):
         try:
-            return os.stat(picture).st_size * _PIXELS_PER_BYTE  # noqa: PTH116, a third of the time
+            size = os.stat(picture).st_size  # noqa: PTH116, a third of the time
+            return size * (_PIXELS_PER_BYTE if str(picture).lower().endswith(_COMPRESSED_NAMES) else 1)
         except (OSError, ValueError, TypeError):  # the reader will say what is wrong
             return 0
     return 0

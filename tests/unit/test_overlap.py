@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -185,6 +187,66 @@ def test_whoever_stops_early_leaves_no_thread_and_no_work(end: str, monkeypatch:
     assert len(begun) <= 3
     assert source.read == 5
     assert threads() == []
+
+
+@pytest.mark.parametrize("interrupted", [0, 1, 2])
+def test_ctrl_c_while_a_thread_starts_leaves_nothing_at_work(
+    interrupted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that runs, but of which the pool does not know."""
+    started: list[threading.Thread] = []
+    counts, counted = {"begun": 0, "ended": 0}, threading.Lock()
+    start = threading.Thread.start
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        if len(started) == interrupted + 1:
+            time.sleep(0.01)  # long enough to be at work
+            raise KeyboardInterrupt
+
+    def work(group: Sequence[int]) -> list[int]:
+        with counted:
+            counts["begun"] += 1
+        time.sleep(0.02)
+        with counted:
+            counts["ended"] += 1
+        return squares(group)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(overlapping(Source(1000), work))
+    at_return = dict(counts)
+    for thread in started:
+        thread.join()
+    assert counts == at_return
+    assert counts["begun"] == counts["ended"] <= 3
+
+
+def test_the_garbage_collector_may_come_in_a_thread_of_its_own() -> None:
+    let_go: list[Iterator[int]] = []
+    unraisable: list[object] = []
+    last_one = threading.Event()
+
+    def drop(group: Sequence[int]) -> list[int]:
+        if group[0] == 9:
+            assert last_one.wait(60)
+            let_go.clear()
+        return squares(group)
+
+    inner = overlapping(Source(1000), drop, workers=1, ahead=5)
+    let_go.append(inner)
+    assert next(inner) == 0
+    del inner
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable.append
+    last_one.set()
+    try:
+        for thread in threading.enumerate():
+            if thread.name.startswith(NAME):
+                thread.join()
+    finally:
+        sys.unraisablehook = hook
+    assert (let_go, unraisable) == ([], [])
 
 
 def test_an_error_of_the_consumer_ends_the_threads() -> None:

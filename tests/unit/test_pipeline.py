@@ -15,7 +15,7 @@ import pytest
 from stn_deploy.errors import ArgumentError, ClosedError, ImageError
 from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime import Pipeline, Rectified, Rectifier
-from stn_deploy.runtime.pipeline import GROUP, GROUP_PIXELS, default_workers
+from stn_deploy.runtime.pipeline import GROUP, GROUP_PIXELS, default_workers, grouped
 from tests.pictures import smooth
 from tests.unit.conftest import Knowing
 
@@ -147,6 +147,26 @@ def test_large_images_make_small_groups(knowing: Knowing, *, encode: bool) -> No
     assert len(list(Pipeline(rectifier, workers=2)(picture for _ in range(6)))) == 6
     assert side**2 > GROUP_PIXELS
     assert taken == [1] * 6
+
+
+def test_groups_are_of_as_many_images_as_memory_should_hold(tmp_path: Path) -> None:
+    """By what can be seen in no time: the size of arrays, the length of files."""
+    photograph = encoded(smooth(600, 900), ".jpg")
+    photograph += bytes(GROUP_PIXELS // 16 - len(photograph))  # 8 pixels a byte: half a group
+    (tmp_path / "photograph.JPG").write_bytes(photograph)
+    (tmp_path / "scan.png").write_bytes(bytes(GROUP_PIXELS // 2))
+    half = np.zeros((GROUP_PIXELS // 2000, 1000), np.uint8)
+    for large in (
+        photograph,
+        bytearray(photograph),
+        half,
+        str(tmp_path / "photograph.JPG"),
+        tmp_path / "scan.png",
+    ):
+        assert [len(group) for group in grouped(iter([large] * 5), lambda item: item)] == [2, 2, 1]
+    for tiny in (GOOD, encoded(GOOD, ".jpg"), tmp_path / "none.png", "a\0b", None, memoryview(b"a")):
+        lengths = [len(group) for group in grouped(iter([tiny] * (GROUP + 1)), lambda item: item)]
+        assert lengths == [GROUP, 1]
 
 
 @pytest.mark.parametrize("end", ["break", "close", "error"])
