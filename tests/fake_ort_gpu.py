@@ -46,7 +46,7 @@ class FakeOrtGpu(ModuleType):
     def RunOptions(self) -> Any:
         return _RunOptions()
 
-    def InferenceSession(self, model: Any, options: Any, providers: list[Any]) -> Any:
+    def InferenceSession(self, model: Any, options: Any = None, providers: Any = ()) -> Any:
         named = {each if isinstance(each, str) else each[0]: each for each in providers}
         if set(named) == {CPU}:
             return onnxruntime.InferenceSession(model, options, providers=providers)

@@ -189,6 +189,18 @@ def test_memory_is_bounded_over_many_batches(bench: Bench, kind: str) -> None:
 
 
 @each_kind
+def test_a_size_that_makes_room_for_another_is_let_go_of_after_its_run(bench: Bench, kind: str) -> None:
+    images = pictures(14, seed=5)
+    expected = expected_of(images)
+    with bench.engine(kind, launches=1) as engine:
+        for _ in range(2):
+            expect(engine.straighten(images), expected)
+            expect(engine.straighten([images[0]] * 8), [expected[0]] * 8)  # one size in turn in both slots
+        engine.straighten_on_device(images)
+    assert bench.cuda.live == {}
+
+
+@each_kind
 def test_sixteen_threads_share_one_engine(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     bench = Bench(monkeypatch, seed=8)
     images = pictures(20, seed=7)
