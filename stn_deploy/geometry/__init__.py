@@ -33,6 +33,7 @@ from stn_deploy.geometry.text_line import (
     box_control_points,
     measure_text_lines,
     quad_control_points,
+    text_line_extents,
 )
 from stn_deploy.geometry.text_spline import TextSpline
 from stn_deploy.geometry.thin_plate import ThinPlateSpline, thin_plate_basis
@@ -66,5 +67,6 @@ __all__ = [
     "source_grid",
     "source_points",
     "target_points",
+    "text_line_extents",
     "thin_plate_basis",
 ]

@@ -40,15 +40,10 @@ def measure_text_lines(points: ArrayLike) -> TextLineMeasures:
     Raises:
         ShapeError: K is odd or below 4.
     """
-    array = checked_points(points)
-    if array.ndim < 2 or array.shape[-2] % 2 or array.shape[-2] < 4:
-        raise ShapeError(f"points: expected (..., K, 2) with K even and at least 4, got {array.shape}")
+    array, height, length, heights = _measured(points)
     top, bottom = np.split(array, 2, axis=-2)
     middle = (top + bottom) / 2
-    heights = np.linalg.norm(bottom - top, axis=-1)
-    height = heights.mean(axis=-1)
     ends = heights[..., [0, -1]]
-    length = np.linalg.norm(np.diff(middle, axis=-2), axis=-1).sum(axis=-1)
     chord = middle[..., -1, :] - middle[..., 0, :]
     offset = middle - middle[..., :1, :]
     tiny = np.finfo(array.dtype).tiny
@@ -61,6 +56,26 @@ def measure_text_lines(points: ArrayLike) -> TextLineMeasures:
         sag=deviation / np.maximum(height, tiny),
         taper=ends.max(axis=-1) / np.maximum(ends.min(axis=-1), tiny) - 1,
     )
+
+
+def text_line_extents(points: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Height and length alone, as in `TextLineMeasures`; points and errors as for `measure_text_lines`."""
+    _, height, length, _ = _measured(points)
+    return height, length
+
+
+def _measured(points: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Checked points, height, length, and the height at each pair of points."""
+    array = checked_points(points)
+    if array.ndim < 2 or array.shape[-2] % 2 or array.shape[-2] < 4:
+        raise ShapeError(f"points: expected (..., K, 2) with K even and at least 4, got {array.shape}")
+    half = array.shape[-2] // 2
+    across = array[..., half:, :] - array[..., :half, :]
+    steps = array[..., 1:half, :] - array[..., : half - 1, :] + array[..., half + 1 :, :]
+    steps -= array[..., half:-1, :]
+    heights = np.hypot(across[..., 0], across[..., 1])
+    length = np.hypot(steps[..., 0], steps[..., 1]).sum(axis=-1) / 2
+    return array, heights.mean(axis=-1), length, heights
 
 
 def quad_control_points(quad: ArrayLike, count: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec
 from stn_deploy.errors import ArgumentError
-from stn_deploy.geometry import TextSpline, checked_size, measure_text_lines
+from stn_deploy.geometry import TextSpline, checked_size, text_line_extents
 from stn_deploy.geometry.convention import Size
 from stn_deploy.runtime.sampling import sample_originals, supersampling
 
@@ -77,10 +77,10 @@ class Cropper:
         """
         if not len(images):
             return []
-        measures = measure_text_lines(points)
+        height, length = text_line_extents(points)
         # Control points inside the edges of the output measure a part of it.
         part = 1 - self._spec.control_inset
-        heights, lengths = measures.height / part, measures.length / part
+        heights, lengths = height / part, length / part
         if self.size is None:
             sizes = self._natural_sizes(heights, lengths)
         else:
