@@ -63,15 +63,19 @@ bench: $(TEST_STAMP)  ## run every script in benchmarks/, one after the other
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; \
 	  $(BIN)/python "$$script" || [ $$? -eq 77 ]; done
 
-gpu: $(TEST_STAMP)  ## tests of the kernels on a GPU, then their figures; needs torch for CUDA, and CuPy for some
+gpu: $(TEST_STAMP)  ## tests on a GPU, then figures; needs torch for CUDA, onnxruntime-gpu, and CuPy for some
 	@$(BIN)/python -m pytest tests/gpu $(PYTEST_ARGS)
 	@$(BIN)/python benchmarks/plugins.py
+	@$(BIN)/python benchmarks/gpu_runtime.py
 
 picture: $(TEST_STAMP)  ## redraw the pictures of the README and of docs/
 	@$(BIN)/stn-deploy rectify $(addprefix samples/,arch.jpg smile.jpg flag.jpg perspective.jpg tilted.jpg straight_1.jpg) \
 	  -o build/picture --sheet --read tesseract
 	@mkdir -p docs/images && $(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/before_after.jpg", \
 	  cv2.imread("build/picture/sheet.png"), [cv2.IMWRITE_JPEG_QUALITY, 88])'
+	@$(BIN)/stn-deploy read docs/pages/cafe.jpg --pages --second-opinion --picture build/picture/page.png
+	@$(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/page.jpg", \
+	  cv2.imread("build/picture/page.png"), [cv2.IMWRITE_JPEG_QUALITY, 82])'
 	@$(BIN)/python docs/draw.py docs/spatial_transformer.md
 
 kernels: engines  ## after a change of the CUDA kernels: their PTX, and the table of the registers that they need

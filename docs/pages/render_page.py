@@ -32,17 +32,17 @@ WHITE, GOLD, MINT, ROSE = (236, 240, 242), (96, 200, 240), (190, 226, 170), (176
 SERIF, BOLD, SANS, MONO = "DejaVuSerif-Bold", "DejaVuSans-Bold", "LiberationSans-Bold", "LiberationMono-Bold"
 # text, font, colour (BGR), bend, turn (degrees), depth of the perspective; height, left and top, pixels
 LINES: list[tuple[str, str, Colour, str, float, float, int, int, int]] = [
-    ("Harbour Kitchen", SERIF, GOLD, "arch", 0, 0, 54, 110, 40),
-    ("Open daily from 11 to 22", SANS, WHITE, "straight", 0, 0, 27, 215, 205),
-    ("Fresh fish every day", BOLD, MINT, "wave", 0, 0, 36, 150, 262),
-    ("Soup of the day", MONO, WHITE, "straight", 0.8, 0, 25, 70, 372),
-    ("4.50", MONO, WHITE, "straight", 0.8, 0, 22, 590, 378),
-    ("Grilled mackerel", MONO, WHITE, "straight", 0.8, 0, 27, 70, 422),
-    ("9.80", MONO, WHITE, "straight", 0.8, 0, 22, 590, 428),
-    ("Closed on Mondays", BOLD, ROSE, "straight", -24, 0, 33, 60, 480),
-    ("Terrace", BOLD, GOLD, "straight", 8, 0.4, 42, 440, 505),
-    ("Homemade", SANS, MINT, "bottle", 0, 0, 46, 455, 640),
-    ("Ask for our desserts", SERIF, WHITE, "smile", 0, 0, 36, 70, 735),
+    ("Brasserie", SERIF, GOLD, "arch", 0, 0, 60, 200, 30),
+    ("Open daily from 11 to 22", SANS, WHITE, "straight", 0, 0, 27, 215, 215),
+    ("Fresh fish every day", BOLD, MINT, "wave", 0, 0, 36, 150, 272),
+    ("Soup of the day", MONO, WHITE, "straight", 0.8, 0, 25, 70, 382),
+    ("4.50", MONO, WHITE, "straight", 0.8, 0, 22, 590, 388),
+    ("Grilled mackerel", MONO, WHITE, "straight", 0.8, 0, 27, 70, 432),
+    ("9.80", MONO, WHITE, "straight", 0.8, 0, 22, 590, 438),
+    ("Lunch", BOLD, ROSE, "straight", -14, 0, 48, 120, 520),
+    ("Terrace", BOLD, GOLD, "straight", 8, 0.4, 42, 440, 515),
+    ("Homemade", SANS, MINT, "bottle", 0, 0, 46, 455, 660),
+    ("Desserts", SERIF, WHITE, "smile", 0, 0, 50, 90, 790),
 ]
 
 
@@ -54,8 +54,8 @@ def line(text: str, font: str, bend: str, turn: float, depth: float, height: int
     length = flat.length
     bends: dict[str, Bend] = {
         "straight": Straight(),
-        "arch": Arc(angle=np.radians(105), length=length),
-        "smile": Arc(angle=-np.radians(100), length=length),
+        "arch": Arc(angle=np.radians(85), length=length),
+        "smile": Arc(angle=-np.radians(90), length=length),
         "wave": Wave(amplitude=0.45, wavelength=length * 0.8, phase=0.3),
         "bottle": Cylinder(angle=np.radians(125), length=length, lean=0.5),
     }

@@ -117,7 +117,7 @@ def test_the_shipped_rectifier_outlines_bent_lines_where_they_are() -> None:
         each["text"]: np.array(each["points"])
         for each in json.loads((CAFE / "cafe.json").read_text(encoding="utf-8"))
     }
-    names = ["Fresh fish every day", "Homemade", "Ask for our desserts", "Harbour Kitchen"]
+    names = ["Fresh fish every day", "Homemade", "Desserts", "Brasserie", "Lunch"]
     boxes = [box(*(truth[name].min(axis=0) - 4), *(np.ptp(truth[name], axis=0) + 8)) for name in names]
     for name, line in zip(names, read_regions(page, boxes, Rectifier(), Finder([])).lines, strict=True):
         assert line.straightened, name
