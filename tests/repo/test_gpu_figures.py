@@ -22,12 +22,13 @@ def has_gpu() -> bool:
     return True
 
 
-def test_without_a_gpu_nothing_is_measured_and_nothing_kept(root: Path) -> None:
+@pytest.mark.parametrize("name", ["plugins", "gpu_runtime"])
+def test_without_a_gpu_nothing_is_measured_and_nothing_kept(root: Path, name: str) -> None:
     if has_gpu():
         pytest.skip("says what happens where there is no GPU; here is one")
-    kept = root / "benchmarks" / "results" / "plugins.json"
+    kept = root / "benchmarks" / "results" / f"{name}.json"
     before = kept.read_bytes() if kept.exists() else None
-    script = root / "benchmarks" / "plugins.py"
+    script = root / "benchmarks" / f"{name}.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 77, "make bench goes on after this status alone"
     assert "not measured: needs an NVIDIA GPU" in done.stderr
