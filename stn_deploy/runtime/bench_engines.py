@@ -151,7 +151,7 @@ def _on_gpu(model: Model, name: str, engine: str) -> Candidate:
         )
     rectifier = Rectifier(model.path, engine=engine, size=model.spec.output_size, threshold=0.0)
     return Candidate(
-        name=f"{name} ({rectifier.engine.reason})",
+        name=f"{name}, {choice.file.name}" if choice.file else f"{name} in ONNX Runtime",
         makes=model.size,
         threads=None,
         straighten=rectifier,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ArgumentError, EngineError
-from stn_deploy.runtime import DEFAULT_MODEL, Rectifier
+from stn_deploy.runtime import DEFAULT_MODEL, Rectifier, bench_engines
 from stn_deploy.runtime.bench import (
     FEWEST_CALLS,
     ROUNDS,
@@ -24,6 +26,7 @@ from stn_deploy.runtime.bench import (
 )
 from stn_deploy.runtime.bench_engines import Model, open_candidates
 from stn_deploy.runtime.bench_images import built_in_crops
+from stn_deploy.runtime.engines.choice import EngineChoice
 
 IMAGES = [np.full((20 + index, 50 + 3 * index, 3), index, np.uint8) for index in range(5)]
 
@@ -186,6 +189,62 @@ def test_the_engines_of_the_cpu_straighten_the_same_and_those_of_a_missing_gpu_s
                 assert np.abs(one.image.astype(int) - other.image).max() <= 1
         each.close()
     assert cv2.getNumThreads() == before
+
+
+class OnGpu:
+    """A rectifier whose engine is a GPU's."""
+
+    def __init__(self, model: Path, *, engine: str, **options: Any) -> None:
+        self.asked = (model, engine, options)
+        self.closed = False
+
+    def __call__(self, images: Sequence[Any]) -> list[Any]:
+        return list(images)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_engines_of_a_gpu_are_measured_where_they_are_ready(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = Model.open(DEFAULT_MODEL)
+    whole = Rectifier
+    found = {
+        "cuda": EngineChoice(kind="cuda", reason="CUDA"),
+        "tensorrt": EngineChoice(kind="tensorrt", reason="TensorRT", file=tmp_path / "mine.engine"),
+    }
+
+    def rectifier(path: Path, *, engine: str, **options: Any) -> Any:
+        return (OnGpu if engine in found else whole)(path, engine=engine, **options)
+
+    monkeypatch.setattr(bench_engines, "choose_engine", lambda path, engine, digest: found[engine])
+    monkeypatch.setattr(bench_engines, "Rectifier", rectifier)
+    candidates = open_candidates(model, threads=[1])
+    on_gpu = [each for each in candidates if isinstance(each, Candidate) and each.threads is None]
+    assert [each.name for each in on_gpu] == ["CUDA in ONNX Runtime", "TensorRT, mine.engine"]
+    for each, engine in zip(on_gpu, found, strict=True):
+        straighten: Any = each.straighten
+        options = {"size": model.spec.output_size, "threshold": 0.0}
+        assert straighten.asked == (DEFAULT_MODEL, engine, options), "the work of the others"
+        each.close()
+        assert straighten.closed
+    found["tensorrt"] = EngineChoice(kind="tensorrt", reason="in ONNX Runtime", cache=tmp_path)
+    last = open_candidates(model, threads=[1])[-1]
+    assert isinstance(last, Absent), "it would build for minutes"
+    assert "stn-deploy build" in last.why
+    (tmp_path / "built.engine").touch()
+    assert isinstance(open_candidates(model, threads=[1])[-1], Candidate)
+
+
+def test_a_built_engine_runs_on_tensorrt_alone(tmp_path: Path) -> None:
+    _, spec = read_artifact(DEFAULT_MODEL)
+    built = Model(path=tmp_path / "mine.engine", spec=spec, artifact=None)
+    found = open_candidates(built, threads=[1, 2])
+    assert all(isinstance(each, Absent) for each in found)
+    on_cpu = [each.why for each in found if isinstance(each, Absent) and each.name.startswith("CPU")]
+    assert on_cpu
+    assert all("give the .onnx file" in why for why in on_cpu)
 
 
 def test_built_in_crops_are_many_sizes_half_of_them_straight_and_the_same_each_time() -> None:
