@@ -130,7 +130,7 @@ class Journal:
                 with contextlib.suppress(OSError):
                     part.unlink()
                 raise
-            (self._output / JOURNAL).unlink()
+            (self._output / JOURNAL).unlink(missing_ok=True)
 
     def _taken_up(self, lines: Mapping[int, bytes]) -> bytes:
         """What to write for lines at the end of the file."""

@@ -284,3 +284,14 @@ def test_a_folder_in_the_place_of_the_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"rectified\.jsonl: cannot be written"):
         straighten(small(tmp_path / "in"), tmp_path / "out")
     assert (tmp_path / "out" / JOURNAL).exists(), "a later run reads it"
+
+
+def test_two_runs_into_one_folder_spoil_nothing_of_each_other(tmp_path: Path) -> None:
+    one, other = Journal(tmp_path, {}), Journal(tmp_path, {})
+    for journal, name in ((one, "a"), (other, "b")):
+        journal.add({0: {"file": name}})
+    one.finish()
+    assert lines_of(tmp_path) == [{"file": "a"}]
+    other.finish()
+    assert lines_of(tmp_path) == [{"file": "b"}]
+    assert files_of(tmp_path).keys() == {LINES}
