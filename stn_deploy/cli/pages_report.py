@@ -30,7 +30,7 @@ class PagesReport:
         self._picture = picture
         self._changed_pages: list[Picture] = []
         self._other_pages: list[Picture] = []
-        self._read = self._lines = self._straightened = self._changed = 0
+        self._read = self._unread = self._lines = self._straightened = self._changed = 0
 
     def add(self, reading: PageFile, line: dict[str, Any]) -> None:
         """Take one page in; ``line`` is its JSON line."""
@@ -38,6 +38,7 @@ class PagesReport:
             self._tables.append(line)
         if reading.page is None:
             self.failed.append(reading.error or "")
+            self._unread += 1
             return
         name = line["file"]
         broken = [each["error"] for each in line["lines"] if "error" in each]
@@ -55,8 +56,10 @@ class PagesReport:
 
     def summary(self) -> str:
         """One line: how many were read, straightened, and read otherwise for that."""
+        of = f"{self._read} of " if self._unread else ""
+        pages = counted(self._read + self._unread, "page")
         return (
-            f"{counted(self._lines, 'line')} on {counted(self._read, 'page')} read, "
+            f"{counted(self._lines, 'line')} on {of}{pages} read, "
             f"{self._straightened} straightened, the text of {self._changed} changed"
         )
 

@@ -136,7 +136,7 @@ def test_the_summary_counts_lines_and_every_error_is_told(read: Read) -> None:
     files = [read("a.png", [TURNED, CROSSED, box(30, 180)]), read("c.png", [TURNED], 0.1), BROKEN]
     report = report_of(*files)
     # The upright box is bent, too, in the eyes of this rectifier.
-    assert report.summary() == "3 lines on 2 pages read, 2 straightened, the text of 2 changed"
+    assert report.summary() == "3 lines on 2 of 3 pages read, 2 straightened, the text of 2 changed"
     assert [error.partition(": ")[0] for error in report.failed] == ["a.png", "b.png"]
     assert "edges that do not cross" in report.failed[0]
 
