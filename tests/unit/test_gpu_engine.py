@@ -8,13 +8,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ClosedError, EngineError, ShapeError
+from stn_deploy.runtime import DEFAULT_MODEL, pack_canvas
 from stn_deploy.runtime.engines import staging
+from stn_deploy.runtime.engines.gpu import GpuRectifierEngine
+from stn_deploy.runtime.engines.ort import OrtFullGraph
+from stn_deploy.runtime.engines.ort_device import OrtDeviceGraph
 from stn_deploy.runtime.engines.trt_device import TrtBound
 from tests.gpu_engines import KINDS, Bench, expect, expected_of, pictures
 
@@ -100,10 +106,11 @@ def test_results_of_before_are_not_written_to(bench: Bench, kind: str) -> None:
             np.testing.assert_array_equal(before, now)
 
 
+@pytest.mark.parametrize("kind", KINDS[:2])
 def test_a_batch_is_packed_and_copied_while_the_one_before_is_computed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bench.engine("tensorrt") as engine:
+    with bench.engine(kind) as engine:
         queued: list[int] = []
         pack = staging.pack_into
 
@@ -249,6 +256,38 @@ def test_a_closed_engine_says_so(bench: Bench, kind: str) -> None:
         engine.straighten(pictures(2))
     with pytest.raises(ClosedError, match="got one that was closed"):
         engine.straighten_on_device(pictures(2))
+
+
+@each_kind
+def test_an_engine_that_nobody_holds_gives_its_memory_back(bench: Bench, kind: str) -> None:
+    engine = bench.engine(kind)
+    engine.straighten(pictures(3))
+    batch = engine.straighten_on_device(pictures(3))
+    del engine
+    assert bench.cuda.live == {"memory": 1}, "of the results that are held"
+    del batch
+    assert bench.cuda.live == {}
+
+
+def test_half_precision_comes_back_as_float32_and_stays_half_on_the_gpu(bench: Bench, tmp_path: Path) -> None:
+    from stn_deploy.export.passes import float16, rewrite
+
+    path = tmp_path / "half.onnx"
+    rewrite(DEFAULT_MODEL, path, float16)
+    data, spec = read_artifact(path)
+    images = pictures(5, seed=3)
+    with GpuRectifierEngine(lambda device, stream: OrtDeviceGraph(data, spec, device, stream)) as engine:
+        found = engine.straighten(images)
+        batch = engine.straighten_on_device(images)
+        assert batch.rectified.dtype == np.float16
+        assert batch.theta.dtype == np.float32
+    assert found.rectified is not None
+    assert found.rectified.dtype == np.float32
+    on_cpu = OrtFullGraph(data)
+    for index, image in enumerate(images):
+        pixels, (theta, _) = on_cpu.run(*pack_canvas([image]))
+        assert np.abs(found.rectified[index] - pixels[0]).max() < 0.02  # 1 in 2^10, and what theta moves
+        assert np.abs(found.localisation.theta[index] - theta[0]).max() < 0.01
 
 
 def test_a_fork_is_told_and_leaves_the_gpu_alone(bench: Bench) -> None:

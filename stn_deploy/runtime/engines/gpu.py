@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -45,9 +46,9 @@ class GpuRectifierEngine:
             EngineError: no GPU, no room on it, or the graph cannot be loaded.
             MissingDependency: cuda-bindings, or what runs the graph, is not installed.
         """
+        self._graph: DeviceGraph | None = None
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._graph: DeviceGraph | None = None
         self._device = Device(gpu)
         try:
             with self._device.current():
@@ -58,8 +59,9 @@ class GpuRectifierEngine:
                 self._runner = Runner(self._device, self._graph, stream=self._stream, largest_number=launches)
                 self._pool = BlockPool(self._device, self._stream, largest_number=held)
         except BaseException:
-            if self._graph is not None:
-                self._graph.close()
+            graph, self._graph = self._graph, None
+            if graph is not None:
+                graph.close()
             self._device.close()
             raise
 
@@ -130,6 +132,11 @@ class GpuRectifierEngine:
                 self._pool.close()
                 graph.close()
                 self._device.close()
+
+    def __del__(self) -> None:
+        # When the interpreter ends, so does all that it has on the GPU; CUDA may be gone already.
+        if getattr(self, "_graph", None) is not None and not sys.is_finalizing():
+            self.close()
 
     def __enter__(self) -> GpuRectifierEngine:
         return self

@@ -81,6 +81,7 @@ class Slot:
     def __init__(self, device: Device, buckets: Buckets, outputs: Outputs) -> None:
         """Take memory on the host and on the GPU; `Device.close` gives it back."""
         self._outputs = outputs
+        self._layouts: dict[int, Layout] = {}
         largest = buckets.batch[1]
         self._header = aligned(largest * 2 * 4)  # the extents
         room, results = self._header + buckets.room, Layout.of(outputs, largest).end
@@ -100,22 +101,27 @@ class Slot:
 
     def addresses(self, size: int) -> dict[str, int]:
         """Where inputs and outputs of a batch of some size lie on the GPU."""
-        starts = Layout.of(self._outputs, size).starts
+        starts = self._layout(size).starts
         found = {name: self._output_address + start for name, start in starts.items()}
         return {"images": self._input_address + self._header, "extents": self._input_address, **found}
 
     def fetch(self, size: int, stream: int, *, rectified: bool) -> None:
         """Queue the copy of the results to the host."""
-        layout = Layout.of(self._outputs, size)
+        layout = self._layout(size)
         end = layout.end if rectified else layout.before_rectified
         self._device.download(self._output[:end], self._output_address, stream)
 
     def results(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """Results that were fetched, of the real images; they lie in the slot's own memory."""
         found = {}
-        for name, start in Layout.of(self._outputs, batch.size).starts.items():
+        for name, start in self._layout(batch.size).starts.items():
             row, kind = self._outputs[name]
             shape = (len(batch.places), *row)
             size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
             found[name] = self._output[start : start + size].view(kind).reshape(shape)
         return found
+
+    def _layout(self, size: int) -> Layout:
+        if size not in self._layouts:
+            self._layouts[size] = Layout.of(self._outputs, size)
+        return self._layouts[size]
