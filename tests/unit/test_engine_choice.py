@@ -154,6 +154,13 @@ def test_an_engine_that_does_not_start_is_passed_over_and_one_that_was_asked_for
         start_engine(model, DATA, SPEC, "cuda", driver=here)
     assert bench.cuda.live == {}
     bench.ort.starts = (CUDA,)
+    with pytest.MonkeyPatch.context() as patch:  # what nobody has foreseen
+        patch.setattr(bench.cuda, "cudaMalloc", None)
+        engine, choice = start_engine(model, DATA, SPEC, driver=here)
+        assert (engine, choice.kind) == (None, "cpu")
+        assert "cuda did not start: 'NoneType' object is not callable" in choice.reason
+        with pytest.raises(TypeError):
+            start_engine(model, DATA, SPEC, "cuda", driver=here)
     bench.cuda.count = 0  # the driver's file is there, the driver does not answer
     bench.cuda.break_call("cudaFree")
     assert start_engine(model, DATA, SPEC, driver=here)[1].kind == "cpu"

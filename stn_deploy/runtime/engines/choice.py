@@ -127,7 +127,7 @@ def start_engine(
             from stn_deploy.runtime.engines.start import start  # only where there is a GPU
 
             return start(choice, artifact, spec, gpu=gpu), told
-        except StnDeployError as error:
+        except Exception as error:  # NVIDIA's libraries raise what they like
             if engine != "auto" or choice.file == model:
                 raise
             failed.append(f"{choice.kind} did not start: {error}")

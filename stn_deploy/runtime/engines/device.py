@@ -45,6 +45,8 @@ def _cuda() -> Any:
             "cuda-bindings is not installed, which comes with the extras gpu, tensorrt and tensorrt-rtx; "
             "pip install -c constraints.txt cuda-bindings in the checkout, or pip install cuda-bindings"
         ) from error
+    except (OSError, RuntimeError) as error:
+        raise EngineError(f"cuda-bindings: is installed, but does not load: {error}") from error
     return runtime
 
 
@@ -238,7 +240,11 @@ class Device:
         self._call("cudaMemcpyAsync", target, source, size, kind, stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        return _checked(self._cuda, name, getattr(self._cuda, name)(*arguments))
+        try:
+            results = getattr(self._cuda, name)(*arguments)
+        except RuntimeError as error:  # a driver that is too old for the bindings
+            raise EngineError(f"CUDA: {name} failed: {error}") from error
+        return _checked(self._cuda, name, results)
 
     def __enter__(self) -> Device:
         return self

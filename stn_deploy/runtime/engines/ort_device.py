@@ -20,7 +20,10 @@ from stn_deploy.runtime.engines.buckets import Buckets
 from stn_deploy.runtime.engines.device import Device
 
 CPU, CUDA, TENSORRT = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
-_KINDS: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+_KINDS: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+}
 _INPUTS: dict[str, Any] = {"images": np.uint8, "extents": np.float32}
 _OUTPUTS = ("rectified", "theta", "score")
 

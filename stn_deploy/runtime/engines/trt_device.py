@@ -62,7 +62,7 @@ class TrtDeviceGraph:
         Raises:
             EngineError: the engine was not built for that size.
         """
-        context = self._loaded.context(*self._user_managed())
+        context = self._loaded.context(user_managed=True)
         _give_scratch(context, self._scratch, self._size)
         shapes = {"images": (batch, *canvas, 3), "extents": (batch, 2)}
         for name, shape in shapes.items():
@@ -82,15 +82,6 @@ class TrtDeviceGraph:
     def close(self) -> None:
         """Let go of the engine; its scratch memory goes with its `Device`."""
         self._loaded.close()
-
-    def _user_managed(self) -> tuple[Any, ...]:
-        """The arguments that ask for a context without memory of its own."""
-        strategy = self._loaded.trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if not hasattr(self._loaded.engine, "create_runtime_config"):
-            return (strategy,)
-        config = self._loaded.engine.create_runtime_config()  # TensorRT-RTX, and TensorRT from 10.13 on
-        config.set_execution_context_allocation_strategy(strategy)
-        return (config,)
 
 
 class TrtBound:

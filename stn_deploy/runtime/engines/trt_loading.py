@@ -47,20 +47,30 @@ class LoadedEngine:
         types = {name: self.engine.get_tensor_dtype(name) for name in OUTPUTS}
         self.types = {name: np.dtype(trt.nptype(kind)) for name, kind in types.items()}
 
-    def context(self, *arguments: Any) -> Any:
+    def context(self, *, user_managed: bool = False) -> Any:
         """An execution context.
 
         Args:
-            arguments: of the library's ``create_execution_context``.
+            user_managed: without scratch memory, which must be given to it.
         Raises:
             EngineError: it cannot be made.
         """
-        made = self.engine.create_execution_context(*arguments)
+        made = self._without_memory() if user_managed else self.engine.create_execution_context()
         if made is None:
             raise self.refused()
         if self._recorder is not None:
             made.error_recorder = self._recorder
         return made
+
+    def _without_memory(self) -> Any:
+        strategies = getattr(self.trt, "ExecutionContextAllocationStrategy", None)
+        if strategies is None:  # the oldest of TensorRT 10
+            return self.engine.create_execution_context_without_device_memory()
+        if not hasattr(self.engine, "create_runtime_config"):
+            return self.engine.create_execution_context(strategies.USER_MANAGED)
+        config = self.engine.create_runtime_config()  # TensorRT-RTX, and newer ones of TensorRT
+        config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+        return self.engine.create_execution_context(config)
 
     def reason(self) -> str:
         """What the plugin refused, else what the log says last."""
