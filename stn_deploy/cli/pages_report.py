@@ -123,7 +123,7 @@ def _shown(page: PageReading, line: LineReading, shown: dict[str, Any]) -> Shown
     """A line for the sheet; crops only of those that are shown."""
     nothing = np.zeros((1, 1, 3), np.uint8)
     changed = _is_changed(shown)
-    crop = cut_plain(page.image, line.polygon).image if changed else nothing
+    crop = cut_plain(page.image, line.plain).image if changed and line.plain is not None else nothing
     straight = line.both.result.image if changed and line.both is not None else nothing
     return ShownLine(
         outline=line.outline,

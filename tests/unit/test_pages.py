@@ -15,6 +15,7 @@ from stn_deploy.errors import ArgumentError, ImageError, ShapeError
 from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime import Rectifier
 from stn_deploy.runtime.ocr import CallableReader, Reading, Word, read_page, read_regions
+from stn_deploy.runtime.ocr.detector import turned_round
 from stn_deploy.runtime.ocr.page_crops import cut_plain
 from stn_deploy.runtime.ocr.page_files import line_as_json
 from stn_deploy.runtime.ocr.pages import LineReading
@@ -231,6 +232,32 @@ def test_a_detector_whose_engine_shrinks_pages_shows_what_that_engine_reads(know
     np.testing.assert_array_equal(before, finder.shrunk(page)[25:45, 20:85])
     assert len(after) == 48
     assert line.straightened
+
+
+@pytest.mark.parametrize("really", [False, True])
+def test_a_bent_line_is_turned_round_by_what_its_straightened_crop_shows(
+    knowing: Knowing, really: bool
+) -> None:
+    """The pipeline of today turns it, rightly or not; what is read after rectification stands upright."""
+
+    class Facing(Finder):
+        def is_turned(self, crop: np.ndarray) -> bool:
+            # A dark mark is at the text's left end.
+            left, right = crop[:, : crop.shape[1] // 4], crop[:, -(crop.shape[1] // 4) :]
+            return bool(left.min() > right.min()) if len(crop) == 48 else True
+
+    page = np.full((*PAGE, 3), 200, np.uint8)
+    start = (ARC[0] + ARC[-1]) / 2 if not really else (ARC[6] + ARC[7]) / 2
+    inward = 0.85 * start + 0.15 * ((ARC[3] + ARC[10]) / 2)
+    cv2.circle(page, (int(inward[0]), int(inward[1])), 5, (0, 0, 0), -1)
+    finder = Facing([ARC])
+    (line,) = read_page(page, knowing(control_point_targets(20), 0.9), finder).lines
+    before, after = finder.seen
+    assert line.straightened
+    np.testing.assert_array_equal(before, cut_plain(page, turned_round(ARC)).image)
+    assert after[:, : after.shape[1] // 4].min() < 60 < after[:, after.shape[1] // 2 :].min()
+    np.testing.assert_array_equal(np.asarray(line.polygon), turned_round(ARC) if really else ARC)
+    np.testing.assert_array_equal(np.asarray(line.plain), turned_round(ARC))
 
 
 def test_a_recogniser_alone_needs_a_detector_or_polygons(knowing: Knowing) -> None:

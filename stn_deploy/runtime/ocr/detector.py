@@ -39,6 +39,14 @@ class ShrinkingDetector(Protocol):
         """The page as the engine cuts from it."""
 
 
+@runtime_checkable
+class FacingDetector(Protocol):
+    """A detector whose engine looks whether a line stands on its head before it reads it."""
+
+    def is_turned(self, crop: NDArray[np.uint8]) -> bool:
+        """Whether the text of a crop (h, w, 3) uint8 BGR stands on its head."""
+
+
 def as_detector(engine: object) -> Detector:
     """An engine that finds lines, as such.
 
@@ -53,6 +61,12 @@ def as_detector(engine: object) -> Detector:
             "polygons to read_regions"
         )
     return engine
+
+
+def turned_round(polygon: ArrayLike) -> NDArray[np.float64]:
+    """A polygon (2m, 2) from the other end of its text, for a line that stands on its head."""
+    points = np.asarray(polygon, np.float64)
+    return np.roll(points, -(len(points) // 2), axis=0)
 
 
 def along_text(quad: ArrayLike, *, turned: bool = False) -> NDArray[np.float64]:

@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from stn_deploy.geometry.convention import FloatArray
 from stn_deploy.runtime.batches import batches, or_raised
 from stn_deploy.runtime.inputs import Failure, Picture
-from stn_deploy.runtime.ocr.detector import Detector, ShrinkingDetector, as_detector, reading_order
+from stn_deploy.runtime.ocr.detector import (
+    Detector,
+    FacingDetector,
+    ShrinkingDetector,
+    as_detector,
+    reading_order,
+    turned_round,
+)
 from stn_deploy.runtime.ocr.page_crops import cut_plain
 from stn_deploy.runtime.ocr.reader import Reader, Reading, Word, WordReader, read_many
 from stn_deploy.runtime.ocr.second_opinion import TwoReadings
@@ -38,13 +45,15 @@ class PlacedWord(NamedTuple):
 class LineReading:
     """One line of a page.
 
-    polygon: as it was detected, (2m, 2), pixels of the page; as it was given where it is none. both: the
-    readings, ``raw`` of the crop that the pipeline cuts today, ``rectified`` of the straightened one; None
-    after an error. straightened: whether there is a second crop, and was a second reading. words_before,
-    words_after: where the engine tells words. error: what is wrong with the polygon.
+    polygon: as it was detected, (2m, 2), pixels of the page; as it was given where it is none. plain: the
+    same, from where the pipeline of today takes the text to begin: it may turn a bent line round by mistake.
+    both: the readings, ``raw`` of the crop that the pipeline cuts today, ``rectified`` of the straightened
+    one; None after an error. straightened: whether there is a second crop, and was a second reading.
+    words_before, words_after: where the engine tells words. error: what is wrong with the polygon.
     """
 
     polygon: ArrayLike
+    plain: Points | None = None
     both: TwoReadings | None = None
     straightened: bool = False
     words_before: tuple[PlacedWord, ...] = ()
@@ -105,7 +114,8 @@ def read_page(
     image = _pixels(page, rectifier)
     polygons = list(finder.detect(image))
     shrunk = finder.shrunk(image) if polygons and isinstance(finder, ShrinkingDetector) else None
-    lines = list(_read_lines(image, polygons, rectifier, reader, shrunk))
+    facing = finder if isinstance(finder, FacingDetector) else None
+    lines = list(_read_lines(image, polygons, rectifier, reader, shrunk, facing))
     sound = [index for index, line in enumerate(lines) if line.both is not None]
     order = [sound[index] for index in reading_order([np.asarray(lines[at].polygon) for at in sound])]
     broken = [index for index, line in enumerate(lines) if line.both is None]
@@ -127,7 +137,7 @@ def read_regions(
         ImageError: the page cannot be used.
     """
     image = _pixels(page, rectifier)
-    return PageReading(image=image, lines=list(_read_lines(image, list(polygons), rectifier, reader, None)))
+    return PageReading(image=image, lines=list(_read_lines(image, list(polygons), rectifier, reader)))
 
 
 def _pixels(page: Picture, rectifier: Rectifier) -> NDArray[np.uint8]:
@@ -140,32 +150,66 @@ def _read_lines(
     polygons: Sequence[ArrayLike],
     rectifier: Rectifier,
     reader: Reader,
-    shrunk: NDArray[np.uint8] | None,
+    shrunk: NDArray[np.uint8] | None = None,
+    facing: FacingDetector | None = None,
 ) -> Iterator[LineReading]:
     for start in range(0, len(polygons), _LINES):
         some = polygons[start : start + _LINES]
         results = rectifier.regions(page, some, errors="keep")
-        yield from _read_some(
-            page, list(zip(some, results, strict=True)), rectifier.threshold, reader, shrunk
-        )
+        found = [_Found(polygon, polygon, result) for polygon, result in zip(some, results, strict=True)]
+        if facing is not None:
+            found = [_faced(page, each, rectifier, shrunk, facing) for each in found]
+        yield from _read_some(page, found, rectifier.threshold, reader, shrunk)
+
+
+class _Found(NamedTuple):
+    """A polygon as the pipeline cuts it, the same as it is straightened, and what became of it."""
+
+    plain: ArrayLike
+    polygon: ArrayLike
+    result: Rectified | Failure
+
+
+def _faced(
+    page: NDArray[np.uint8],
+    found: _Found,
+    rectifier: Rectifier,
+    shrunk: NDArray[np.uint8] | None,
+    facing: FacingDetector,
+) -> _Found:
+    """A line turned round where it stands on its head: for the pipeline of today, and once straightened.
+
+    What counts of a bent line is its straightened crop, for engines learnt to judge by straight ones.
+    """
+    polygon, result = found.polygon, found.result
+    if not isinstance(result, Rectified):
+        return found
+    other = turned_round(polygon)
+    turned = facing.is_turned(cut_plain(page, polygon, shrunk=shrunk).image)
+    straightened = _is_straightened(polygon, result, rectifier.threshold)
+    upside_down = facing.is_turned(result.image) if straightened else turned
+    if upside_down:
+        (again,) = rectifier.regions(page, [other], errors="keep")
+        return _Found(other if turned else polygon, other, again)
+    return _Found(other if turned else polygon, polygon, result)
 
 
 def _read_some(
     page: NDArray[np.uint8],
-    found: list[tuple[ArrayLike, Rectified | Failure]],
+    found: list[_Found],
     threshold: float,
     reader: Reader,
     shrunk: NDArray[np.uint8] | None,
 ) -> Iterator[LineReading]:
-    sound = [(polygon, result) for polygon, result in found if isinstance(result, Rectified)]
-    before = [cut_plain(page, polygon, shrunk=shrunk) for polygon, _ in sound]
-    after = [result if _is_straightened(polygon, result, threshold) else None for polygon, result in sound]
+    sound = [(each, each.result) for each in found if isinstance(each.result, Rectified)]
+    before = [cut_plain(page, each.plain, shrunk=shrunk) for each, _ in sound]
+    after = [result if _is_straightened(each.polygon, result, threshold) else None for each, result in sound]
     straight = [result for result in after if result is not None]
     crops: list[_Crop] = [*before, *straight]
     readings = _readings(reader, crops)
     raw, rectified = iter(readings[: len(before)]), iter(readings[len(before) :])
     straightened = iter(after)
-    for polygon, result in found:
+    for plain, polygon, result in found:
         if not isinstance(result, Rectified):
             yield LineReading(polygon=polygon, error=result)
             continue
@@ -174,6 +218,7 @@ def _read_some(
         second = next(rectified) if applied else first
         yield LineReading(
             polygon=np.asarray(polygon, np.float64),
+            plain=np.asarray(plain, np.float64),
             both=TwoReadings(raw=first[0], rectified=second[0], result=result),
             straightened=applied,
             words_before=first[1],

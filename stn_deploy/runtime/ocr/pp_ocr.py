@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from stn_deploy.errors import MissingDependency
 from stn_deploy.runtime.ocr.detector import along_text
-from stn_deploy.runtime.ocr.page_crops import cut_plain
 from stn_deploy.runtime.ocr.reader import Reading
 
 _ONLY_RECOGNISE = {"use_det": False, "use_cls": False, "use_rec": True}
@@ -52,17 +50,20 @@ class RapidOcr:
         return _joined(list(zip(result.txts or (), result.scores or (), strict=False)))
 
     def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop; of a strip none."""
+        """See `Detector.detect`; quads, as if no line stood on its head; of a strip none."""
         if _is_strip(page):
             return []
         boxes = self._engine(page, **_ONLY_DETECT).boxes
-        return _from_their_text(page, () if boxes is None else boxes, self._turned)
+        return [along_text(box) for box in (() if boxes is None else boxes)]
 
     def shrunk(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """See `ShrinkingDetector.shrunk`."""
         return np.asarray(self._engine.preprocess_img(page)[0], np.uint8)
 
-    def _turned(self, crop: NDArray[np.uint8]) -> bool:
+    def is_turned(self, crop: NDArray[np.uint8]) -> bool:
+        """See `FacingDetector.is_turned`."""
+        if _is_strip(crop):
+            return False
         found = self._engine(crop, **_ONLY_CLASSIFY).cls_res
         return bool(found) and _is_turned(*found[0])
 
@@ -88,31 +89,22 @@ class RapidOcrV4:
         return _joined([(text, score) for text, score in lines or ()])
 
     def detect(self, page: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        """See `Detector.detect`; quads, turned where RapidOCR would turn the crop; of a strip none."""
+        """See `Detector.detect`; quads, as if no line stood on its head; of a strip none."""
         if _is_strip(page):
             return []
         boxes, _ = self._engine(page, **_ONLY_DETECT)
-        return _from_their_text(page, boxes or (), self._turned)
+        return [along_text(box) for box in boxes or ()]
 
     def shrunk(self, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """See `ShrinkingDetector.shrunk`."""
         return np.asarray(self._engine.preprocess(page)[0], np.uint8)
 
-    def _turned(self, crop: NDArray[np.uint8]) -> bool:
+    def is_turned(self, crop: NDArray[np.uint8]) -> bool:
+        """See `FacingDetector.is_turned`."""
+        if _is_strip(crop):
+            return False
         found, _ = self._engine(crop, **_ONLY_CLASSIFY)
         return bool(found) and _is_turned(*found[0])
-
-
-def _from_their_text(
-    page: NDArray[np.uint8], quads: Iterable[ArrayLike], turned: Callable[[NDArray[np.uint8]], bool]
-) -> list[NDArray[np.float64]]:
-    """Quads that begin at the top left of the page, from the top left of their text."""
-    found = []
-    for quad in quads:
-        upright = along_text(quad)
-        crop = cut_plain(page, upright).image
-        found.append(along_text(quad, turned=not _is_strip(crop) and turned(crop)))
-    return found
 
 
 def _is_turned(label: str, sure: float) -> bool:
