@@ -140,6 +140,22 @@ def test_closing_the_engine_leaves_consumers_what_they_hold(bench: Bench) -> Non
     assert "memory" not in bench.cuda.live
 
 
+def test_what_comes_back_while_the_engine_closes_is_freed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = bench.engine("cuda")
+    held = [engine.straighten_on_device(pictures(3))]
+    lend = engine._device.lend
+
+    def meanwhile(address: int) -> None:
+        lend(address)
+        held.clear()
+
+    monkeypatch.setattr(engine._device, "lend", meanwhile)
+    engine.close()
+    assert bench.cuda.live == {}
+
+
 def test_only_so_many_results_are_held(bench: Bench) -> None:
     images = pictures(3)
     with bench.engine("cuda", held=2) as engine:

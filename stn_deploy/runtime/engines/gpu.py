@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stn_deploy.errors import ClosedError, EngineError, ShapeError
+from stn_deploy.errors import ClosedError, ShapeError
 from stn_deploy.runtime.engines import DeviceGraph, Localisation, Straightened
 from stn_deploy.runtime.engines.buckets import Batch
 from stn_deploy.runtime.engines.device import Device
@@ -126,9 +126,7 @@ class GpuRectifierEngine:
             if graph is None:
                 return
             with self._device.current():
-                with contextlib.suppress(EngineError):
-                    self._device.wait_stream(self._stream)
-                self._runner.clear()
+                self._runner.clear()  # waits for all that was queued
                 self._pool.close()
                 graph.close()
                 self._device.close()
