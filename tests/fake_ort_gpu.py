@@ -77,6 +77,7 @@ class _Session:
         self._real = onnxruntime.InferenceSession(model, options, providers=[CPU])
         self._providers = [name for name in (*self._said, CPU) if name == CPU or name in owner.starts]
         self.fallback = True
+        self._sizes: tuple[int, ...] = ()
 
     def get_inputs(self) -> Any:
         return self._real.get_inputs()
@@ -104,7 +105,11 @@ class _Session:
             self._owner.breaks -= 1
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
 
+        # What is computed of sizes, on the host, lies in one place for all runs; the GPU copies it from there.
+        self._sizes = binding.shape
+
         def work() -> None:
+            assert self._sizes == binding.shape, "sizes of another run were written over those of this one"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._real.run_with_iobinding(binding.real)
@@ -123,9 +128,12 @@ class _Binding:
 
     def __init__(self, real: Any, cuda: LazyCuda) -> None:
         self.real, self._cuda = real, cuda
+        self.shape: tuple[int, ...] = ()
 
     def bind_input(self, name: str, device: str, index: int, kind: Any, shape: Any, address: int) -> None:
         self._check(device, index, kind, shape, address)
+        if name == "images":
+            self.shape = tuple(shape)
         self.real.bind_input(name, "cpu", 0, kind, shape, address)
 
     def bind_output(self, name: str, device: str, index: int, kind: Any, shape: Any, address: int) -> None:

@@ -122,8 +122,8 @@ def test_a_batch_is_packed_and_copied_while_the_one_before_is_computed(
         engine.straighten([np.zeros((90, 250, 3), np.uint8)] * 12)
     assert len(queued) > 3
     assert queued[0] == 0
-    # A wait for the copy in, the run itself, and the mark behind it: none of them is done.
-    assert min(queued[1:]) >= 3, "nothing was being computed while the next batch was packed"
+    # The run itself, and the mark behind it: neither is done.
+    assert min(queued[1:]) >= 2, "nothing was being computed while the next batch was packed"
 
 
 def test_a_replayed_graph_gives_what_an_eager_run_gives_bit_by_bit(bench: Bench) -> None:
