@@ -14,10 +14,10 @@ from _turns import Goal
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec, read_artifact, sampling_model
-from stn_deploy.geometry import TextSpline, measure_text_lines, pixels_from_normalised, target_points
+from stn_deploy.geometry import TextSpline, measure_text_lines, pixels_from_normalised
 from stn_deploy.runtime import DEFAULT_MODEL, Rectified, Rectifier, pack_canvas
 from stn_deploy.runtime.engines.ort import OrtSampler
-from stn_deploy.runtime.sampling import supersampling
+from stn_deploy.runtime.sampling import reductions
 
 LIMIT, ROUNDING = 0.5, 0.01
 """Of 255. A value that is rounded moves by up to a half, and positions in float32 add a little."""
@@ -30,8 +30,8 @@ _Reference = Callable[
 def quality(archive: Path, *, count: int) -> dict[str, Any]:
     """Largest differences, of 255, at the theta that the rectifier itself found.
 
-    Crops whose pixels are means of several samples are apart: the graph takes one sample. They are rounded
-    twice, each sample and their mean, so by up to one.
+    Crops of reduced images are apart: the graph samples the image as it is. They are rounded twice, the means
+    of the pixels and the sample, so by up to one.
     """
     crops = decoded(archive, count)
     _, spec = read_artifact(DEFAULT_MODEL)
@@ -39,13 +39,13 @@ def quality(archive: Path, *, count: int) -> dict[str, Any]:
     result: dict[str, Any] = {"opencv": cv2.__version__, "crops": len(crops)}
     for name, options in (("32x100", {"size": OUTPUT}), ("natural width", {})):
         straight = Rectifier(engine="cpu", threshold=0.0, **options)(crops)
-        factors = [samples_across(*pair, spec) for pair in zip(crops, straight, strict=True)]
-        exact = compared(crops, straight, factors, by_float64, spec, several=False)
+        factors = [reduction_of(*pair, spec) for pair in zip(crops, straight, strict=True)]
+        exact = compared(crops, straight, factors, by_float64, spec, reduced=False)
         result[f"{name}, beside float64"] = exact
-        several = compared(crops, straight, factors, by_float64, spec, several=True)
-        result[f"{name}, means of several samples, beside float64"] = several
+        reduced = compared(crops, straight, factors, by_float64, spec, reduced=True)
+        result[f"{name}, of reduced images, beside float64"] = reduced
         if name == "32x100":
-            graph = compared(crops, straight, factors, by_the_graph, spec, several=False)
+            graph = compared(crops, straight, factors, by_the_graph, spec, reduced=False)
             result[f"{name}, beside the full graph"] = graph
     return result
 
@@ -57,10 +57,10 @@ def compared(
     reference: _Reference,
     spec: RectifierSpec,
     *,
-    several: bool,
+    reduced: bool,
 ) -> dict[str, Any]:
-    """Of all values of those crops that have several samples a pixel, or of those that have not."""
-    chosen = [index for index, factor in enumerate(factors) if (factor > 1) == several]
+    """Of all values of those crops whose image was reduced first, or of the others."""
+    chosen = [index for index, factor in enumerate(factors) if (factor > 1) == reduced]
     if not chosen:
         return {"crops": 0, "left_out": len(crops)}
     results = [straight[index] for index in chosen]
@@ -82,10 +82,10 @@ def compared(
     }
 
 
-def samples_across(crop: Image, result: Rectified, spec: RectifierSpec) -> int:
-    """How many samples of the original a pixel of its straightened crop has along each axis."""
+def reduction_of(crop: Image, result: Rectified, spec: RectifierSpec) -> int:
+    """How many pixels of the original, along each axis, are sampled as one."""
     text = measure_text_lines(pixels_from_normalised(result.theta[None], crop.shape[:2]))
-    (factor,) = supersampling(text.height / (1 - spec.control_inset), result.image.shape[0])
+    (factor,) = reductions(text.height / (1 - spec.control_inset), result.image.shape[0])
     return factor
 
 
@@ -108,19 +108,26 @@ def by_the_graph(
 def by_float64(
     crops: Sequence[Image], results: Sequence[Rectified], factors: Sequence[int], spec: RectifierSpec
 ) -> list[NDArray[np.floating]]:
-    """The spline evaluated at each sample, its four neighbours weighed, and their mean, in float64."""
+    """Means of the image where it is reduced, and their four neighbours weighed at the spline, in float64."""
     assert spec.fill is None, "outside the image is its border"
     spline = TextSpline.of(spec)
     found: list[NDArray[np.floating]] = []
     for crop, result, factor in zip(crops, results, factors, strict=True):
-        height, width = result.image.shape[:2]
-        samples = target_points((height * factor, width * factor))
-        basis = spline.basis(len(result.theta), samples, (height, width))
-        grid = basis @ result.theta.astype(np.float64)
-        x, y = pixels_from_normalised(grid, crop.shape[:2]).T - 0.5
-        values = bilinear(crop.astype(np.float64), x, y)
-        found.append(values.reshape(height, factor, width, factor, 3).mean(axis=(1, 3)))
+        size = result.image.shape[:2]
+        grid = spline.pixel_basis(len(result.theta), size) @ result.theta.astype(np.float64)
+        x, y = pixels_from_normalised(grid, crop.shape[:2]).T / factor - 0.5
+        found.append(bilinear(means(crop, factor), x, y).reshape(*size, 3))
     return found
+
+
+def means(image: Image, factor: int) -> NDArray[np.float64]:
+    """Of ``factor`` x ``factor`` pixels; the border is repeated to whole ones."""
+    height, width = image.shape[:2]
+    whole = np.pad(
+        image.astype(np.float64), ((0, -height % factor), (0, -width % factor), (0, 0)), mode="edge"
+    )
+    rows, columns = whole.shape[0] // factor, whole.shape[1] // factor
+    return np.asarray(whole.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3)))
 
 
 def bilinear(
@@ -138,16 +145,14 @@ def bilinear(
 
 
 def quality_goals(result: dict[str, Any]) -> list[Goal]:
-    """Of crops with one sample a pixel; how far the others are is a remark."""
+    """Of crops of images as they are; how far the others are is a remark."""
     goals = []
     for size, rival in (("32x100", "the full graph"), ("natural width", "float64")):
         found = result[f"{size}, beside {rival}"]
-        several = result[f"{size}, means of several samples, beside float64"]
+        reduced = result[f"{size}, of reduced images, beside float64"]
         remark = f"{found['crops']} crops, OpenCV {result['opencv']}"
-        if several["crops"]:
-            remark += (
-                f"; {several['crops']} more, means of several samples: {several['largest']:.2f} from float64"
-            )
+        if reduced["crops"]:
+            remark += f"; {reduced['crops']} more, of reduced images: {reduced['largest']:.2f} from float64"
         goals.append(
             Goal(
                 work=f"quality: {size}, beside {rival}",

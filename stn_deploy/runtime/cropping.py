@@ -13,11 +13,13 @@ from stn_deploy.artifact import RectifierSpec
 from stn_deploy.errors import ArgumentError
 from stn_deploy.geometry import TextSpline, checked_size, text_line_extents
 from stn_deploy.geometry.convention import Size
-from stn_deploy.runtime.sampling import sample_originals, supersampling
+from stn_deploy.runtime.sampling import reductions, sample_originals
 
 Image = NDArray[np.uint8]
 
 DEFAULT_HEIGHT = 48
+_WIDTHS = 12
+"""Natural widths are whole twelfths of the height: as good to the eye, and a twelfth of the grids to make."""
 LARGEST_ASPECT = 64
 """No crop is made wider than this many times its height."""
 LONGEST_SIDE = 32_766
@@ -85,7 +87,7 @@ class Cropper:
             sizes = self._natural_sizes(heights, lengths)
         else:
             sizes = [self.size] * len(images)
-        factors = supersampling(heights, sizes[0][0])
+        factors = reductions(heights, sizes[0][0])
         taken = {place for place in ready if factors[place] == 1}
         rest = [place for place in range(len(images)) if place not in taken] if taken else range(len(images))
         sampled = sample_originals(
@@ -93,7 +95,7 @@ class Cropper:
             theta[rest] if taken else theta,
             [sizes[place] for place in rest],
             spline=self.spline,
-            supersample=[min(factors[place], LONGEST_SIDE // max(sizes[place])) for place in rest],
+            reduction=[factors[place] for place in rest],
             exact=self.size is not None,
             fill=self._spec.fill,
         )
@@ -116,5 +118,7 @@ class Cropper:
     ) -> list[Size]:
         """The chosen height, and the widths at which the arc length of the midline keeps its proportion."""
         aspects = np.minimum(text_lengths / np.maximum(text_heights, 1e-3), LARGEST_ASPECT)
-        widths = np.clip(np.rint(self._height * aspects.astype(np.float64)), 4, LONGEST_SIDE)
+        step = max(self._height // _WIDTHS, 1)
+        widths = np.rint(self._height * aspects.astype(np.float64) / step) * step
+        widths = np.clip(widths, 4, LONGEST_SIDE)
         return [(self._height, int(width)) for width in widths.tolist()]

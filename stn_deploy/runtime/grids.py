@@ -41,7 +41,7 @@ _ONE_THREAD = 1 << 18
 
 
 def source_grid(
-    controls: NDArray[np.float32], size: Size, *, spline: TextSpline = PLAIN_SPLINE, supersample: int = 1
+    controls: NDArray[np.float32], size: Size, *, spline: TextSpline = PLAIN_SPLINE
 ) -> NDArray[np.float32]:
     """Source coordinates of each sample of V.
 
@@ -49,15 +49,13 @@ def source_grid(
         controls: (K, 2) control points; the grid comes in their units.
         size: height and width of V, pixels.
         spline: of V; by default the plain one with its control points on the edges.
-        supersample: samples per pixel along each axis.
     Returns:
-        (h * supersample, w * supersample, 2) float32.
+        (h, w, 2) float32.
     """
-    height, width = size[0] * supersample, size[1] * supersample
+    height, width = size
     weights = _weights(spline, len(controls), height)
     if weights is None:
-        whole = partial(_whole_basis, spline, len(controls), size, supersample)
-        basis = _bases((spline, len(controls), size, supersample), whole)
+        basis = _bases((spline, len(controls), size), partial(_whole_basis, spline, len(controls), size))
         return _product(basis, controls).reshape(height, width, 2)
     rows = weights.shape[1]
     read = partial(_basis_of_rows, spline, len(controls), rows, width)
@@ -206,10 +204,9 @@ def shared_grids(
 @lru_cache(maxsize=8)
 def _shared_basis(spline: TextSpline, count: int, size: Size) -> NDArray[np.float32]:
     """(K, P): as a matrix product from the left wants it."""
-    return np.ascontiguousarray(_whole_basis(spline, count, size, 1).T)
+    return np.ascontiguousarray(_whole_basis(spline, count, size).T)
 
 
-def _whole_basis(spline: TextSpline, count: int, size: Size, supersample: int) -> NDArray[np.float32]:
+def _whole_basis(spline: TextSpline, count: int, size: Size) -> NDArray[np.float32]:
     """(P, K): the basis at every sample."""
-    points = target_points((size[0] * supersample, size[1] * supersample))
-    return spline.basis(count, points, size).astype(np.float32)
+    return spline.basis(count, target_points(size), size).astype(np.float32)

@@ -91,7 +91,8 @@ class Rectifier:
             engine: "auto" takes TensorRT, CUDA or the CPU, the first that is here. On a GPU the whole graph
                 runs, which finds theta and samples where ``size`` is that of the file; other crops are
                 sampled on the CPU, as are regions. "cpu", "cuda" and "tensorrt" are taken or refused.
-            height: of the crops, pixels, at the natural width of the straightened text; 48 by default.
+            height: of the crops, pixels, at the natural width of the straightened text, which is a multiple
+                of a twelfth of the height; 48 by default.
             size: (height, width) of all straightened crops instead, for recognisers of fixed input size.
                 Images that are left alone keep their own size here too.
             threshold: of the score, in [0, 1]; 0 straightens always. The model's own by default.

@@ -16,7 +16,7 @@ from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.polygons import Region
 from stn_deploy.runtime.result import Rectified, Timings
-from stn_deploy.runtime.sampling import sample_originals, supersampling
+from stn_deploy.runtime.sampling import reductions, sample_originals
 
 Localise = Callable[[list[NDArray[np.uint8]], NDArray[np.float32]], Localisation]
 
@@ -101,7 +101,7 @@ class RegionStraightener:
             [page] * len(regions),
             np.asarray(theta, np.float32),
             [self._patch] * len(regions),
-            supersample=supersampling(sizes[:, 0], self._patch[0]),
+            reduction=reductions(sizes[:, 0], self._patch[0]),
             exact=True,
         )
 

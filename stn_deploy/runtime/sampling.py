@@ -14,7 +14,9 @@ from stn_deploy.geometry.convention import Size
 from stn_deploy.runtime.grids import PLAIN_SPLINE, Maps, shared_grids, source_grid
 
 _remap: Any = cv2.remap  # its type stubs refuse the None that one map of two channels needs
-_LARGEST_FACTOR = 8
+_LARGEST_REDUCTION = 64
+_WHOLE = 1 << 18
+"""Images of so few pixels are reduced whole; of larger ones only the part that is sampled."""
 _FAR = 16_000
 """Control points beyond so many pixels take the careful way."""
 _NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -26,7 +28,7 @@ def sample_original(
     size: Size,
     *,
     spline: TextSpline = PLAIN_SPLINE,
-    supersample: int = 1,
+    reduction: int = 1,
     exact: bool = False,
     fill: float | None = None,
 ) -> NDArray[np.uint8]:
@@ -36,8 +38,8 @@ def sample_original(
         image: (H, W, 3) uint8.
         theta: (K, 2) control points, normalised over the image.
         size: height and width of the crop, pixels.
-        supersample: samples per output pixel along each axis; their mean is taken. Above 1 it keeps large
-            text from aliasing when the crop is much smaller.
+        reduction: pixels of the image, along each axis, whose mean is sampled as one. Above 1 it keeps large
+            text from aliasing when the crop is much smaller; see `reductions`.
         spline: of V; by default the plain one with its control points on the edges.
         exact: evaluate the spline at each sample, which is for few different sizes: the basis of each is
             large and kept. Otherwise in some of its rows, see `stn_deploy.runtime.grids`.
@@ -46,7 +48,7 @@ def sample_original(
         (h, w, 3) uint8. Where a coordinate is not finite: the fill, or 0 where there is none.
     """
     (crop,) = sample_originals(
-        [image], theta[None], [size], spline=spline, supersample=[supersample], exact=exact, fill=fill
+        [image], theta[None], [size], spline=spline, reduction=[reduction], exact=exact, fill=fill
     )
     return crop
 
@@ -57,16 +59,16 @@ def sample_originals(
     sizes: Sequence[Size],
     *,
     spline: TextSpline = PLAIN_SPLINE,
-    supersample: Sequence[int],
+    reduction: Sequence[int],
     exact: bool = False,
     fill: float | None = None,
 ) -> list[NDArray[np.uint8]]:
     """`sample_original` of many images: what they share is computed once.
 
     Args:
-        images: n of (H, W, 3) uint8. theta: (n, K, 2). sizes, supersample: of each.
+        images: n of (H, W, 3) uint8. theta: (n, K, 2). sizes, reduction: of each.
         spline, fill: as in `sample_original`.
-        exact: evaluate the spline at each sample of those that are not supersampled; for few different sizes.
+        exact: evaluate the spline at each sample; for few different sizes.
     Returns:
         n of (h, w, 3) uint8.
     """
@@ -74,16 +76,18 @@ def sample_originals(
         return []
     controls, tame = _control_pixels(images, theta)
     crops: list[NDArray[np.uint8]] = [_NOTHING] * len(images)
-    few: dict[Size, list[int]] = {}
-    for index, (size, factor) in enumerate(zip(sizes, supersample, strict=True)):
-        if exact and factor == 1:
-            few.setdefault(size, []).append(index)
-            continue
-        grid = source_grid(controls[index], size, spline=spline, supersample=factor)
-        crops[index] = _sampled(images[index], (grid, None), size, tame=tame[index], fill=fill)
-    for size, members in few.items():
-        for index, maps in zip(members, shared_grids(controls[members], size, spline=spline), strict=True):
-            crops[index] = _sampled(images[index], maps, size, tame=tame[index], fill=fill)
+    groups: dict[Size, list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    for size, members in groups.items():
+        if exact:
+            grids = shared_grids(controls[members], size, spline=spline)
+        else:
+            grids = ((source_grid(controls[index], size, spline=spline), None) for index in members)
+        for index, maps in zip(members, grids, strict=True):
+            crops[index] = _sampled(
+                images[index], maps, tame=tame[index], reduction=reduction[index], fill=fill
+            )
     return crops
 
 
@@ -106,21 +110,44 @@ def _control_pixels(
 
 
 def _sampled(
-    image: NDArray[np.uint8], maps: Maps, size: Size, *, tame: bool, fill: float | None
+    image: NDArray[np.uint8], maps: Maps, *, tame: bool, reduction: int, fill: float | None
 ) -> NDArray[np.uint8]:
-    """V, and where there are more samples than pixels their means."""
+    """V."""
     if not tame:
-        whole = maps[0] if maps[1] is None else np.stack([maps[0], maps[1]], axis=-1)
-        known, bad = _tamed(whole, np.array([image.shape[1], image.shape[0]], np.float32))
+        known, bad = _tamed(_interleaved(maps), np.array([image.shape[1], image.shape[0]], np.float32))
         maps = (known, None)
+    elif reduction > 1:
+        image, maps = _reduced(image, _interleaved(maps), reduction)
     outside = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
     nothing = 0.0 if fill is None else fill
     sampled = _remap(image, *maps, cv2.INTER_LINEAR, borderMode=outside, borderValue=(nothing,) * 3)
     if not tame:
         sampled[bad] = round(nothing)
-    if maps[0].shape[:2] != size:
-        sampled = cv2.resize(sampled, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(sampled, np.uint8)
+
+
+def _interleaved(maps: Maps) -> NDArray[np.float32]:
+    return maps[0] if maps[1] is None else np.stack([maps[0], maps[1]], axis=-1)
+
+
+def _reduced(image: NDArray[np.uint8], grid: NDArray[np.float32], by: int) -> tuple[NDArray[np.uint8], Maps]:
+    """The image with ``by`` x ``by`` pixels as one, where the grid samples it; and the grid in it."""
+    extent = np.array([image.shape[1], image.shape[0]])
+    low = np.zeros(2, int)
+    if image.shape[0] * image.shape[1] > _WHOLE:
+        positions = grid.reshape(-1, 2)
+        # In whole steps from the image's corner, so that a part is reduced to the same pixels as the whole.
+        low = np.clip(np.floor(positions.min(axis=0)).astype(int) - by, 0, extent - 1)
+        low -= low % by
+        high = np.clip(np.ceil(positions.max(axis=0)).astype(int) + by + 1, low + 1, extent)
+        high = np.minimum(high + (low - high) % by, extent)
+        image = image[low[1] : high[1], low[0] : high[0]]
+    missing = (-image.shape[0] % by, -image.shape[1] % by)
+    if any(missing):
+        image = np.asarray(cv2.copyMakeBorder(image, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE))
+    small = cv2.resize(image, (image.shape[1] // by, image.shape[0] // by), interpolation=cv2.INTER_AREA)
+    within = (grid + np.asarray(0.5 - low, np.float32)) * np.float32(1 / by) - np.float32(0.5)
+    return np.asarray(small, np.uint8), (within, None)
 
 
 def _tamed(
@@ -134,7 +161,11 @@ def _tamed(
     return np.clip(np.where(bad[..., None], 0, maps), -1, extent).astype(np.float32), bad
 
 
-def supersampling(text_heights: NDArray[np.floating[Any]], height: int) -> list[int]:
-    """Samples per output pixel for texts of some heights in the source, drawn at another one, all pixels."""
-    factors: list[int] = np.clip(np.rint(text_heights / height), 1, _LARGEST_FACTOR).astype(int).tolist()
+def reductions(text_heights: NDArray[np.floating[Any]], height: int) -> list[int]:
+    """By how much images are reduced whose texts, of some heights, are drawn at another one, all pixels.
+
+    So far that the text is still as high as its crop and less than twice as high: bilinear samples then miss
+    no pixel, and nothing is enlarged again.
+    """
+    factors: list[int] = np.clip(np.floor(text_heights / height), 1, _LARGEST_REDUCTION).astype(int).tolist()
     return factors

@@ -121,9 +121,9 @@ def test_waits_memory_share_and_quality_are_held_against_their_limits(modules: d
     found = {
         "opencv": "5",
         "32x100, beside the full graph": {"largest": 0.501, "crops": 9},
-        "32x100, means of several samples, beside float64": {"largest": 0.9, "crops": 1},
+        "32x100, of reduced images, beside float64": {"largest": 0.9, "crops": 1},
         "natural width, beside float64": {"largest": 0.52, "crops": 10},
-        "natural width, means of several samples, beside float64": {"crops": 0},
+        "natural width, of reduced images, beside float64": {"crops": 0},
     }
     assert [goal.reached for goal in modules["_quality"].quality_goals(found)] == [True, False]
     share = modules["_share"]

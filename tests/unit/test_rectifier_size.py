@@ -17,10 +17,11 @@ SIZE = (160, 300)
 def test_the_natural_width_of_a_box_keeps_its_proportion(knowing: Knowing, height: int) -> None:
     points = box_points(20, width=150, height=36, centre=(150, 80), tilt=0.5)
     result = knowing(normalised_from_pixels(points, SIZE), height=height)(smooth(*SIZE))
-    assert result.image.shape == (height, round(height * 150 / 36), 3)
+    step = max(height // 12, 1)
+    assert result.image.shape == (height, step * round(height * 150 / 36 / step), 3)
 
 
-@pytest.mark.parametrize("degrees", [40, 120])
+@pytest.mark.parametrize("degrees", [80, 120])
 def test_the_natural_width_of_an_arc_follows_its_length_not_its_chord(
     knowing: Knowing, degrees: float
 ) -> None:
@@ -29,8 +30,8 @@ def test_the_natural_width_of_an_arc_follows_its_length_not_its_chord(
     result = knowing(normalised_from_pixels(points, SIZE), height=48)(smooth(*SIZE))
     expected = 48 * radius * angle / 30
     chord = 48 * 2 * radius * np.sin(angle / 2) / 30
-    assert abs(result.image.shape[1] - expected) < 0.005 * expected + 1
-    assert abs(chord - expected) > 1.5
+    assert abs(result.image.shape[1] - expected) < 0.005 * expected + 48 / 12 / 2
+    assert abs(chord - expected) > 4
 
 
 def test_the_natural_width_does_not_depend_on_the_resolution_of_the_image(knowing: Knowing) -> None:
