@@ -105,7 +105,7 @@ class _Session:
             self._owner.breaks -= 1
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
 
-        # What is computed of sizes, on the host, lies in one place for all runs; the GPU copies it from there.
+        # What is computed of sizes, on the host, lies in one place for all runs; the GPU copies it later.
         self._sizes = binding.shape
 
         def work() -> None:

@@ -110,7 +110,7 @@ class OrtDeviceGraph:
         """Queue one run of a size: images, height and width.
 
         Runs of one size follow each other without a wait. Before another size the last run is waited for:
-        what ONNX Runtime computes of sizes, on the host, is copied to the GPU from memory that it writes anew.
+        what ONNX Runtime computes of sizes, on the host, the GPU copies from memory that is written anew.
         """
         try:
             if not self.ordered or size != self._last:  # nor does a stream of its own know ours
