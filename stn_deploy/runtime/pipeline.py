@@ -12,15 +12,15 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 import numpy as np
 
 from stn_deploy.errors import ArgumentError
-from stn_deploy.runtime.batches import LARGEST_BATCH, checked_errors, or_raised
+from stn_deploy.runtime.batches import checked_errors, or_raised
 from stn_deploy.runtime.cropping import is_whole
 from stn_deploy.runtime.inputs import Failure, Picture, is_picture
 from stn_deploy.runtime.overlap import overlapped
 from stn_deploy.runtime.rectifier import Rectifier
 from stn_deploy.runtime.result import Rectified
 
-GROUP = LARGEST_BATCH
-"""Images that a thread decodes, localises and samples together."""
+GROUP = 32
+"""Images that a thread decodes, localises and samples together: more are hardly faster, and take memory."""
 GROUP_PIXELS = 8_000_000
 """The image that brings a group to so many pixels is its last one."""
 _PIXELS_PER_BYTE = 8
@@ -51,12 +51,12 @@ def checked_workers(workers: object, name: str = "workers") -> int:
 class Pipeline:
     """Straightens a stream of images on several threads.
 
-    Each thread takes a group of up to 64 images, fewer where they are large, and decodes, localises and
+    Each thread takes a group of up to 32 images, fewer where they are large, and decodes, localises and
     samples them while others do so with theirs. Results come in the order of the images. The source is read
     by whoever takes the results, in that thread, and no further ahead than ``workers + 2`` groups: a slow
     consumer stops the reading and the decoding. Threads live while results are being taken: until the last
-    one, an error, or until the iterator is closed or let go of. Groups are what the rectifier takes together,
-    too, so that its results are the same, to the bit unless images are large.
+    one, an error, or until the iterator is closed or let go of. The results are those of the rectifier, but
+    for the last bit, which depends on what is computed together.
 
     Attributes:
         rectifier: as given. workers: threads.

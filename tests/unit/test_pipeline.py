@@ -17,6 +17,7 @@ from stn_deploy.geometry import control_point_targets
 from stn_deploy.runtime import Pipeline, Rectified, Rectifier
 from stn_deploy.runtime.pipeline import GROUP, GROUP_PIXELS, default_workers, grouped
 from tests.pictures import smooth
+from tests.tolerances import SCORE, THETA
 from tests.unit.conftest import Knowing
 
 FINE = control_point_targets(20) * 0.8
@@ -43,7 +44,7 @@ def no_thread_stays() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("workers", "size"), [(1, None), (2, None), (5, (16, 50))])
-def test_a_pipeline_equals_the_rectifier_to_the_bit(
+def test_a_pipeline_equals_the_rectifier(
     workers: int, size: tuple[int, int] | None, tmp_path: Path
 ) -> None:
     (tmp_path / "word.png").write_bytes(encoded(smooth(40, 120, seed=9)))
@@ -59,9 +60,10 @@ def test_a_pipeline_equals_the_rectifier_to_the_bit(
     assert len(results) == len(expected)
     for result, other in zip(results, expected, strict=True):
         assert result.applied is other.applied
-        assert result.score == other.score
-        assert np.array_equal(result.theta, other.theta)
-        assert np.array_equal(result.image, other.image)
+        assert abs(result.score - other.score) < SCORE
+        assert np.abs(result.theta - other.theta).max() < THETA
+        assert result.image.shape == other.image.shape
+        assert np.abs(result.image.astype(int) - other.image).max() <= 1
         assert result.source_size == other.source_size
     assert {result.applied for result in results} == {True, False}
 
