@@ -44,9 +44,7 @@ def no_thread_stays() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("workers", "size"), [(1, None), (2, None), (5, (16, 50))])
-def test_a_pipeline_equals_the_rectifier(
-    workers: int, size: tuple[int, int] | None, tmp_path: Path
-) -> None:
+def test_a_pipeline_equals_the_rectifier(workers: int, size: tuple[int, int] | None, tmp_path: Path) -> None:
     (tmp_path / "word.png").write_bytes(encoded(smooth(40, 120, seed=9)))
     images: list[Any] = [
         smooth(30 + index % 9, 80 + index % 13, seed=index) for index in range(2 * GROUP + 5)
