@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stn_deploy.errors import ArgumentError, EngineError
 from stn_deploy.runtime.engines import FloatBatch, Localisation
 from stn_deploy.runtime.engines.device import Device
-from stn_deploy.runtime.engines.engine_file import EngineFile
+from stn_deploy.runtime.engines.engine_file import EngineFile, open_engine
 from stn_deploy.runtime.engines.trt_loading import OUTPUTS, LoadedEngine
 
 _INPUTS = ("images", "extents")
@@ -41,11 +41,13 @@ class TrtFullGraph:
             ArtifactError, EngineError, MissingDependency: as `open_engine`.
             EngineError: the library refuses the engine, or an expected plugin library is not there.
         """
+        # Where the engine does not fit, or there is no GPU, its record says what was expected.
+        file = engine if isinstance(engine, EngineFile) else open_engine(engine, gpu=gpu)
         self._context: Any
         self._device = Device(gpu)
         try:
             with self._device.current():
-                self._loaded = LoadedEngine(engine, plugin_library, gpu)
+                self._loaded = LoadedEngine(file, plugin_library, gpu)
                 self._context = self._loaded.context()
                 self._stream = self._device.stream()
         except BaseException:
