@@ -35,7 +35,7 @@ BASIS_OF_ROWS = 1e-4
 """An entry of the basis that was made from a few rows of the spline."""
 
 FEW_ROWS = 0.02
-"""Source pixels of a grid that was: a 200th of a letter's stroke, and less than one in 255 of a sharp edge."""
+"""Source pixels of a grid that was: less than a hundredth of a letter's stroke."""
 
 ARC = 0.04
 """Text heights: what a spline through 20 points leaves of an arc of up to 120 degrees. Letters are cut from

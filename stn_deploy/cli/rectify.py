@@ -39,8 +39,8 @@ def command(
     read: Annotated[
         str,
         typer.Option(
-            help="Show the text before and after: tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, easyocr, "
-            "none, or auto (tesseract where it is installed)."
+            help="Show the text before and after: tesseract, rapidocr, rapidocr-v4, paddleocr, doctr, "
+            "easyocr, none, or auto (tesseract where it is installed)."
         ),
     ] = "none",
     threads: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from stn_deploy.runtime.sampling import reductions, sample_original, sample_orig
 from stn_deploy.training.bends import Arc
 from stn_deploy.training.scene import place
 from stn_deploy.training.warp import Warp, random_warp, rotation
-from tests.pictures import smooth
+from tests.pictures import noise, smooth
 from tests.tolerances import BASIS_OF_ROWS, FEW_ROWS, PIXEL_ROUNDED, POINT, ROUND_TRIP
 
 SPLINE = TextSpline(kernel_aspect=0.15)
@@ -84,7 +85,10 @@ def test_the_shared_grid_is_the_spline_at_the_pixel_centres(size: tuple[int, int
     for spline in SPLINES[:2]:
         basis = spline.pixel_basis(20, size)
         for controls, maps in zip(theta, shared_grids(theta, size, spline=spline), strict=True):
-            assert np.abs(np.stack(maps, axis=-1).reshape(-1, 2) - basis @ controls).max() < 10 * POINT
+            assert (
+                np.abs(np.stack(list(map(np.asarray, maps)), axis=-1).reshape(-1, 2) - basis @ controls).max()
+                < 10 * POINT
+            )
 
 
 def test_the_identity_is_exact() -> None:
@@ -110,7 +114,8 @@ def test_crops_of_natural_width_are_those_of_the_whole_basis() -> None:
 def test_crops_of_natural_width_are_the_bilinear_sample_of_the_spline() -> None:
     """An independent sampler in float64 of the exact basis differs by the rounding to whole numbers."""
     rng = np.random.default_rng(3)
-    image = cv2.GaussianBlur(rng.integers(0, 256, (90, 260, 3)).astype(np.uint8), (0, 0), 1.2)
+    noise = rng.integers(0, 256, (90, 260, 3)).astype(np.uint8)
+    image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.2), np.uint8)
     theta = (control_point_targets(20) * [0.9, 0.5]).astype(np.float32)
     theta[:, 1] += (0.3 * np.cos(2 * theta[:, 0])).astype(np.float32)
     for width in (77, 190):
@@ -206,14 +211,16 @@ def test_of_a_large_image_only_what_is_sampled_is_reduced(
     place: tuple[float, float], fill: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At its corners and beyond them it gives the pixels of the whole image, reduced."""
-    rng = np.random.default_rng(0)
-    image = cv2.GaussianBlur(rng.integers(0, 256, (700, 900, 3)).astype(np.uint8), (0, 0), 9)
-    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    image = noise(700, 900)
     theta = (control_point_targets(20) * [0.2, 0.15] + place).astype(np.float32)
-    parts, resize = [], cv2.resize
-    monkeypatch.setattr(
-        cv2, "resize", lambda image, *rest, **more: parts.append(image) or resize(image, *rest, **more)
-    )
+    parts: list[np.ndarray] = []
+    resize: Any = cv2.resize
+
+    def seen(part: np.ndarray, *rest: Any, **more: Any) -> Any:
+        parts.append(part)
+        return resize(part, *rest, **more)
+
+    monkeypatch.setattr(cv2, "resize", seen)
     found = sample_original(image, theta, (20, 60), spline=SPLINE, reduction=3, fill=fill)
     assert max(part.size for part in parts) < image.size / 4
     monkeypatch.setattr(sampling, "_WHOLE", image.size)

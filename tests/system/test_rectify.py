@@ -119,7 +119,9 @@ def test_threads_that_are_no_number_of_threads_are_refused(run: Run, photographs
 
 
 def test_the_shipped_rectifier_in_int8_and_an_engine_by_name(run: Run, tmp_path: Path) -> None:
-    fast = run("rectify", SAMPLES, "-o", tmp_path / "fast", "--precision", "int8", "--engine", "cpu", "--json")
+    fast = run(
+        "rectify", SAMPLES, "-o", tmp_path / "fast", "--precision", "int8", "--engine", "cpu", "--json"
+    )
     exact = run("rectify", SAMPLES, "-o", tmp_path / "exact", "--precision", "fp32", "--json")
     for first, second in zip(json.loads(fast.stdout), json.loads(exact.stdout), strict=True):
         assert first["applied"] == second["applied"]
