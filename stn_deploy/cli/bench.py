@@ -120,24 +120,24 @@ def _as_json(
 
 
 def _print(model: Model, pictures: list[Image], batch: int, results: list[Measured | Absent]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from stn_deploy.runtime.bench import Absent
 
-    table = Table(title=f"{model.path.name}: {counted(len(pictures), 'image')}, batches of {batch}")
-    table.add_column("engine")
-    table.add_column("crops")
-    for name in ("threads", "images/s", "10 to 90 %", "times", "one image,\nms", "99 %,\nms"):
+    title = f"{model.path.name}: {counted(len(pictures), 'image')}, batches of {batch}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("engine: crops", min_width=20)
+    for name in ("\nthreads", "\nimages/s", "10 to 90 %,\nthousand/s", "\ntimes", "one,\nms", "99 %,\nms"):
         table.add_column(name, justify="right", no_wrap=True)
     measured = [each for each in results if not isinstance(each, Absent)]
     for each in measured:
         rate, wait = each.images_per_second, each.milliseconds
         table.add_row(
-            each.name,
-            each.makes,
+            f"{each.name}: {each.makes}",
             "" if each.threads is None else str(each.threads),
             f"{rate['median']:,.0f}",
-            f"{rate['p10']:,.0f} to {rate['p90']:,.0f}",
+            f"{rate['p10'] / 1e3:.2f} to {rate['p90'] / 1e3:.2f}",
             f"{rate['median'] / measured[0].images_per_second['median']:.2f}",
             f"{wait['median']:.2f}",
             f"{wait['p99']:.2f}",
