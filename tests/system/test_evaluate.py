@@ -85,7 +85,8 @@ def test_the_report_is_one_file_with_the_changed_words(run: Run, crops: Path, tm
     assert "&lt;b&gt;" in page
     digest = json.loads(run("info", "--json").stdout)["digest"]
     assert "<title>stn-deploy: crops</title>" in page
-    assert re.search(rf"model rectifier\.onnx, digest {digest[:12]}, threshold 0\.\d+, stn-deploy \d", page)
+    made_with = rf"model rectifier\.onnx, float32, digest {digest[:12]}, threshold 0\.\d+, stn-deploy \d"
+    assert re.search(made_with, page)
     assert "bad.jpg" in page
 
 
