@@ -7,7 +7,6 @@ thin-plate spline, output 32 x 100. Random weights: only its speed is measured.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -77,11 +76,3 @@ def _lifted(points: NDArray[np.float64], control: NDArray[np.float64]) -> NDArra
     squared = ((points[:, None] - control[None]) ** 2).sum(-1)
     kernel = 0.5 * squared * np.log(np.where(squared > 0, squared, 1))
     return np.c_[kernel, np.ones(len(points)), points]
-
-
-@torch.inference_mode()
-def rectify(network: Aster, crops: list[NDArray[np.uint8]]) -> Tensor:
-    """Decoded crops to straightened crops, as ASTER.pytorch feeds it: resize, scale, network."""
-    resized = np.stack([cv2.resize(crop, INPUT[::-1], interpolation=cv2.INTER_LINEAR) for crop in crops])
-    images = torch.from_numpy(resized).permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
-    return network(images)

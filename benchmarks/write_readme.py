@@ -25,17 +25,13 @@ def main() -> None:
 def sections() -> dict[str, str]:
     """The figures of each page, in Markdown, with their marks."""
     pages = {
-        "README.md": [accuracy(), synthetic(), control_points(), on_a_cpu()],
+        "README.md": [accuracy(), synthetic(), control_points(), runtime_section(load)],
         "docs/guide.md": [precision()],
         "docs/spatial_transformer.md": [transformer()],
     }
     if (RESULTS / "plugins.json").exists():  # measured where a GPU is, which is not here
         pages["stn_deploy/plugins/README.md"] = [plugins()]
     return {name: "\n".join([BEGIN, "\n\n".join(parts), END]) for name, parts in pages.items()}
-
-
-def on_a_cpu() -> str:
-    return runtime_section(load) if (RESULTS / "runtime.json").exists() else speed_before()
 
 
 def load(name: str) -> dict[str, Any]:
@@ -130,36 +126,6 @@ def control_points() -> str:
 def _distances(error: dict[str, Any]) -> str:
     low, high = error["mean_95"]
     return f"{error['mean']:.3f} ({low:.3f} to {high:.3f}) / {error['median']:.3f} / {error['p90']:.3f}"
-
-
-def speed_before() -> str:
-    """Speed, memory and parity, where runtime.py was not run yet."""
-    throughput, footprint = load("throughput"), load("footprint")["result"]
-    rates = {name: value["median"] for name, value in throughput["result"]["images_per_second"].items()}
-    ours, fixed, gated, _, _, rival = rates.values()
-    parity = [item for items in load("parity")["result"].values() for item in items]
-    crops = [item for item in parity if item["theta"] is not None]
-    split = max(item["pixels"] for item in crops if "split" in item["path"])
-    full = max(item["pixels"] for item in crops if "full" in item["path"])
-    theta, in_pixels = (max(item[name] for item in crops) for name in ("theta", "theta_pixels"))
-    hostile = max(item["pixels"] for item in parity if item["theta"] is None)
-    rectify = footprint["rectify"]
-    lines = [
-        "| on a CPU | |",
-        "|---|---|",
-        f"| decoded crops to straightened crops, N = 64, 1 thread | {ours:,.0f} images/s at natural width, "
-        f"{fixed:,.0f} at 32x100, {gated:,.0f} behind the gate |",
-        f"| the ASTER architecture in torch eager, same run | {rival:,.0f} images/s |",
-        f"| `import stn_deploy.runtime` / first straightened image | "
-        f"{footprint['import_runtime_seconds']['median']:.2f} s / "
-        f"{footprint['import_and_first_image_seconds']['median']:.2f} s, without torch |",
-        f"| `rectify` on all {rectify['images']} crops of icdar2015_test | {rectify['failures']} failures, "
-        f"{rectify['peak_memory_megabytes']:.0f} MB at the peak |",
-        f"| torch, full graph, split CPU path: largest difference | theta {theta:.0e} ({in_pixels:.0e} "
-        f"source pixels), pixels {full:.3f} and {split:.2f} of 255; with hostile thetas {hostile:.2f} |",
-    ]
-    machine = f"{throughput['machine']}, Python {throughput['python']}"
-    return "\n".join([*lines, "", f"Measured on: {machine}. Scripts and method: [benchmarks/](benchmarks)."])
 
 
 def precision() -> str:
