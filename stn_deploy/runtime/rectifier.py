@@ -1,4 +1,4 @@
-"""The rectifier as users meet it: images in, straightened images out, on the CPU."""
+"""The rectifier as users meet it: images in, straightened images out."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def _model_path(model: str | Path | None, precision: object) -> Path:
 class Rectifier:
     """Straightens curved, tilted and perspective text; leaves straight text alone.
 
-    The localisation network looks at a thumbnail in ONNX Runtime; the crop is sampled by OpenCV from the
-    original pixels, once. Any number of threads may use one rectifier at the same time, and a fork of the
+    On the CPU the localisation network looks at a thumbnail in ONNX Runtime, and OpenCV samples the crop from
+    the original pixels, once; on a GPU the whole graph runs. Any number of threads may use one rectifier at the same time, and a fork of the
     process loads the network anew at its first call. Such a fork has to end with ``os._exit``, as the workers
     of multiprocessing do: at ``sys.exit`` ONNX Runtime waits for threads of the parent.
 
