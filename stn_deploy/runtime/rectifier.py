@@ -56,9 +56,10 @@ class Rectifier:
     """Straightens curved, tilted and perspective text; leaves straight text alone.
 
     On the CPU the localisation network looks at a thumbnail in ONNX Runtime, and OpenCV samples the crop from
-    the original pixels, once; on a GPU the whole graph runs. Any number of threads may use one rectifier at the same time, and a fork of the
-    process loads the network anew at its first call. Such a fork has to end with ``os._exit``, as the workers
-    of multiprocessing do: at ``sys.exit`` ONNX Runtime waits for threads of the parent.
+    the original pixels, once; on a GPU the whole graph runs. Any number of threads may use one rectifier at
+    the same time, and a fork of the process loads the network anew at its first call. Such a fork has to end
+    with ``os._exit``, as the workers of multiprocessing do: at ``sys.exit`` ONNX Runtime waits for threads of
+    the parent.
 
     Attributes:
         spec: what the model file says about itself.
