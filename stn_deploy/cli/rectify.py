@@ -10,6 +10,7 @@ import typer
 from stn_deploy.cli.common import errors, output, parse_size, print_json, progress_bar
 from stn_deploy.cli.options import (
     Engine,
+    Exif,
     Height,
     Inputs,
     MaxMegapixels,
@@ -34,6 +35,7 @@ def command(
     height: Height = None,
     size: Size = None,
     threshold: Threshold = None,
+    exif: Exif = False,
     max_megapixels: MaxMegapixels = 50.0,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png: before and after.")] = False,
     read: Annotated[
@@ -85,6 +87,7 @@ def command(
         height=height,
         size=parse_size(size),
         threshold=threshold,
+        exif=exif,
     )
     report = Report(
         read=read, sheet=sheet, rows=_TABLE_UP_TO if len(found) <= _TABLE_UP_TO else 0, keep=json_

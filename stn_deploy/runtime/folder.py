@@ -42,9 +42,9 @@ def rectify_files(
 ) -> int:
     """Straighten files into a folder, under the same relative names and in the same formats.
 
-    A file that needs no straightening is copied byte for byte. Formats that OpenCV does not write become PNG.
-    Besides the images the folder receives ``rectified.jsonl``, in the order of the inputs. The number of
-    workers changes no byte of the images.
+    A file that needs no straightening is copied byte for byte; crops of a rectifier with ``exif`` are
+    upright. Formats that OpenCV does not write become PNG. Besides the images the folder receives
+    ``rectified.jsonl``, in the order of the inputs. The number of workers changes no byte of the images.
 
     A run that is stopped leaves whole files. What it has done is listed: in ``rectified.jsonl``, or, where it
     was killed, in a journal that a later run with ``skip_existing`` reads.

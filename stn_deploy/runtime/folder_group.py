@@ -135,8 +135,9 @@ class GroupStraightener:
             stamp = {}
         try:
             data = read_image_file(path)
+            limit, exif = self._max_megapixels, self._rectifier.reader.exif
             return _Read(
-                task, stamp, data, decode_image(data, max_megapixels=self._max_megapixels, name=path.name)
+                task, stamp, data, decode_image(data, max_megapixels=limit, name=path.name, exif=exif)
             )
         except ImageError as error:
             return FileResult(source=task.source, error=str(error))

@@ -39,7 +39,11 @@ def is_picture(value: object) -> bool:
 
 
 class PictureReader:
-    """Brings every kind of `Picture` to pixels."""
+    """Brings every kind of `Picture` to pixels.
+
+    Attributes:
+        exif: whether files are turned by their EXIF orientation.
+    """
 
     def __init__(self, *, exif: bool = False, max_megapixels: float = MAX_MEGAPIXELS) -> None:
         """Make a reader.
@@ -56,7 +60,7 @@ class PictureReader:
             raise ArgumentError(f"max_megapixels: expected a number above 0, got {max_megapixels!r}")
         if not isinstance(exif, bool):
             raise ArgumentError(f"exif: expected True or False, got {exif!r}")
-        self._exif = exif
+        self.exif = exif
         self._limit = float(max_megapixels)
 
     def read(self, picture: Picture, name: str = "image") -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -80,7 +84,7 @@ class PictureReader:
                 raise ImageError(f"{name}: expected at least 2 x 2 pixels, got {height} x {width}")
             return picture, pixels
         data, name = _encoded(picture, name)
-        pixels = decode_image(data, max_megapixels=self._limit, name=name, exif=self._exif)
+        pixels = decode_image(data, max_megapixels=self._limit, name=name, exif=self.exif)
         return pixels, pixels
 
 

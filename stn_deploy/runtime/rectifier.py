@@ -64,6 +64,7 @@ class Rectifier:
     Attributes:
         spec: what the model file says about itself.
         threshold: of the score; below it an image comes back as it is.
+        reader: how images are read.
         engine: what runs the model, a `stn_deploy.runtime.engines.choice.EngineChoice`: ``kind`` is "cpu",
             "cuda" or "tensorrt", ``reason`` a sentence that says why, and why no faster one.
     """
@@ -113,7 +114,7 @@ class Rectifier:
             raise ArgumentError(f"threshold: expected 0 to 1, got {threshold!r}")
         if not is_whole(threads) or threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads!r}")
-        self._reader = PictureReader(exif=exif, max_megapixels=max_megapixels)
+        self.reader = PictureReader(exif=exif, max_megapixels=max_megapixels)
         path = _model_path(model, precision)
         data, spec = (None, read_record(path).spec) if is_engine_file(path) else read_artifact(path)
         self.spec: RectifierSpec = spec
@@ -126,7 +127,8 @@ class Rectifier:
     @property
     def settings(self) -> dict[str, object]:
         """All that a crop depends on beside its image, as JSON takes it."""
-        return {"model": self.spec.digest, "threshold": float(self.threshold), **self._output}
+        drawn = {"threshold": float(self.threshold), "exif": self.reader.exif, **self._output}
+        return {"model": self.spec.digest, **drawn}
 
     @overload
     def __call__(self, images: Picture, *, errors: Raise = ..., timings: bool = ...) -> Rectified: ...  # type: ignore[overload-overlap]
@@ -190,7 +192,7 @@ class Rectifier:
         return list(outcomes) if isinstance(images, Sequence) else outcomes
 
     def _stream(self, images: Iterable[Picture], *, timings: bool, alone: bool = False) -> Iterator[Outcome]:
-        for batch in batches(images, self._reader, alone=alone):
+        for batch in batches(images, self.reader, alone=alone):
             yield from self._straightened(batch, timings=timings)
 
     def part(
@@ -211,7 +213,7 @@ class Rectifier:
         """
         self._network.expect_open()
         return self._straightened(
-            next(batches(pictures, self._reader, first=first, pixels=pixels)), timings=timings
+            next(batches(pictures, self.reader, first=first, pixels=pixels)), timings=timings
         )
 
     def _straightened(self, batch: list[Loaded | Failure], *, timings: bool) -> list[Outcome]:
@@ -267,7 +269,7 @@ class Rectifier:
         """
         keep = checked_errors(errors)
         self._network.expect_open()
-        (loaded,) = or_raised(next(batches([page], self._reader, alone=True)))
+        (loaded,) = or_raised(next(batches([page], self.reader, alone=True)))
         extent = (loaded.pixels.shape[0], loaded.pixels.shape[1])
         outcomes: list[Failure | Region] = []
         for index, polygon in enumerate(polygons):
@@ -333,7 +335,7 @@ class Rectifier:
         self._network.expect_open()
         alone = is_picture(images)
         given = cast(Iterable[Picture], [images] if alone else images)
-        read = (or_raised(batch) for batch in batches(given, self._reader, alone=alone))
+        read = (or_raised(batch) for batch in batches(given, self.reader, alone=alone))
         return self._network.on_device([each.pixels for batch in read for each in batch], self.engine.reason)
 
     def close(self) -> None:

@@ -162,3 +162,27 @@ def test_a_second_run_replaces_the_first(source: Path, model: Path, tmp_path: Pa
     assert list(lines_of(output)) == ["a.png"]
     assert (output / "a.png").read_bytes() == (source / "a.png").read_bytes()
     assert (output / "c.jpg").read_bytes() == first["c.jpg"]
+
+
+def test_photographs_are_turned_by_their_exif_orientation_on_request(model: Path, tmp_path: Path) -> None:
+    """What is straightened is turned, what is copied keeps its bytes, and a later run tells both apart."""
+    pil = pytest.importorskip("PIL.Image", reason="needs Pillow to write EXIF")
+    image, exif = smooth(40, 90), pil.Exif()
+    exif[274] = 6
+    (tmp_path / "in").mkdir()
+    pil.fromarray(image[..., ::-1].copy()).save(tmp_path / "in" / "phone.png", exif=exif)
+    found = find_images([tmp_path / "in"])
+    turned, plain = (Rectifier(model, threshold=0, exif=exif) for exif in (True, False))
+    assert rectify_files(found, turned, tmp_path / "turned") == 0
+    assert rectify_files(found, plain, tmp_path / "plain") == 0
+    assert lines_of(tmp_path / "turned")["phone.png"]["source_size"] == [90, 40]
+    assert lines_of(tmp_path / "plain")["phone.png"]["source_size"] == [40, 90]
+    crop = turned(tmp_path / "in" / "phone.png").image
+    assert np.array_equal(read_image(tmp_path / "turned" / "phone.png"), crop)
+    skipped: list[int] = []
+    for rectifier in (turned, plain):
+        rectify_files(found, rectifier, tmp_path / "turned", skip_existing=True, begun=skipped.append)
+    assert skipped == [1, 0]
+    untouched = Rectifier(model, threshold=1, exif=True)
+    assert rectify_files(found, untouched, tmp_path / "copied") == 0
+    assert (tmp_path / "copied" / "phone.png").read_bytes() == (tmp_path / "in" / "phone.png").read_bytes()

@@ -141,7 +141,7 @@ def read_regions(
 
 
 def _pixels(page: Picture, rectifier: Rectifier) -> NDArray[np.uint8]:
-    (loaded,) = or_raised(next(batches([page], rectifier._reader, alone=True)))
+    (loaded,) = or_raised(next(batches([page], rectifier.reader, alone=True)))
     return loaded.pixels
 
 

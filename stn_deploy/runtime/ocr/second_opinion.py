@@ -102,7 +102,7 @@ def _stream(
 ) -> Iterator[TwoReadings]:
     """One by one; of an iterator, what came before a bad image is read before that is raised."""
     at_once = isinstance(images, Sequence)
-    for batch in batches(images, rectifier._reader, alone=alone):
+    for batch in batches(images, rectifier.reader, alone=alone):
         loaded: list[Loaded] = []
         for each in batch:
             if not isinstance(each, Loaded):
