@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, repeat
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -49,31 +51,47 @@ def batches(
         images: any number. reader: that reads them. alone: messages do not count the image.
         first: what messages call the first image. pixels: that end a batch.
     """
-    remaining, done, more = iter(images), first, True
+    names = repeat("image") if alone else (f"image {number}" for number in count(first))
+    loaded = map(partial(_load, reader), images, names)
+    yield from groups(loaded, _pixels, most=LARGEST_BATCH, room=pixels)
+
+
+def groups(
+    items: Iterator[Value], pixels: Callable[[Value], int], *, most: int, room: int
+) -> Iterator[list[Value]]:
+    """Items in groups, each read when it is asked for; an error of the source comes after the last.
+
+    Args:
+        pixels: of an item. most: items of a group. room: the item that brings a group to so many pixels is
+            its last one.
+    """
+    broken, more = None, True
     while more:
-        batch: list[Loaded | Failure] = []
-        room, broken = pixels, None
-        while room > 0 and len(batch) < LARGEST_BATCH:
+        group: list[Value] = []
+        left = room
+        while left > 0 and len(group) < most:
             try:
-                picture = next(remaining)
+                item = next(items)
             except StopIteration:
                 more = False
                 break
             except Exception as error:  # noqa: BLE001, raised below
                 broken, more = error, False
                 break
-            one = _load(picture, reader, "image" if alone else f"image {done + len(batch)}")
-            batch.append(one)
-            room -= one.pixels.size // 3 if isinstance(one, Loaded) else 0
-            del picture, one
-        done += len(batch)
-        if batch:
-            yield batch
+            group.append(item)
+            left -= pixels(item)
+            del item
+        if group:
+            yield group
         if broken is not None:
             raise broken
 
 
-def _load(picture: Picture, reader: PictureReader, name: str) -> Loaded | Failure:
+def _pixels(one: Loaded | Failure) -> int:
+    return one.pixels.size // 3 if isinstance(one, Loaded) else 0
+
+
+def _load(reader: PictureReader, picture: Picture, name: str) -> Loaded | Failure:
     start = perf_counter()
     try:
         given, pixels = reader.read(picture, name)

@@ -41,9 +41,30 @@ def pack_canvas(
         largest = tuple(int(n) for n in sizes.max(axis=0))
         raise ArgumentError(f"canvas: expected at least {largest} (height, width), got {(height, width)}")
     packed = np.zeros((len(images), height, width, 3), np.uint8)
-    for target, image in zip(packed, images, strict=True):
+    extents = np.empty((len(images), 2), np.float32)
+    pack_into(packed, extents, images)
+    return packed, extents
+
+
+def pack_into(
+    canvases: NDArray[np.uint8], extents: NDArray[np.float32], images: Sequence[NDArray[np.uint8]]
+) -> None:
+    """Put images on canvases, as `pack_canvas` does on fresh ones.
+
+    What the canvases held before stays around the images, where nothing looks at it; canvases that are left
+    over keep it as their picture.
+
+    Args:
+        canvases: (n, H, W, 3), written to. extents: (n, 2), written to: valid fraction (height, width).
+        images: at most n, each (h, w, 3) uint8, at most H x W.
+    """
+    height, width = canvases.shape[1:3]
+    extents[len(images) :] = 1
+    for target, extent, image in zip(canvases, extents, images, strict=False):
         h, w = image.shape[:2]
         target[:h, :w] = image
-        target[h : h + 1, :w] = image[-1:]
-        target[: h + 1, w : w + 1] = target[: h + 1, w - 1 : w]
-    return packed, (sizes / [height, width]).astype(np.float32)
+        if h < height:
+            target[h, :w] = image[-1]
+        if w < width:
+            target[: h + 1, w] = target[: h + 1, w - 1]
+        extent[:] = h / height, w / width

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.errors import ArgumentError
+from stn_deploy.errors import ArgumentError, ImageError
 from stn_deploy.geometry import TextSpline, checked_size, text_line_extents
 from stn_deploy.geometry.convention import Size
 from stn_deploy.runtime.sampling import reductions, sample_originals
@@ -29,6 +29,13 @@ LONGEST_SIDE = 32_766
 def is_whole(value: object) -> bool:
     """Whether a value is a whole number, and no bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def too_long(name: str, height: int, width: int) -> ImageError:
+    """What is wrong with an image of so many pixels that OpenCV does not sample from it."""
+    return ImageError(
+        f"{name}: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; cut it into parts"
+    )
 
 
 def checked_output(height: int | None, size: tuple[int, int] | None) -> tuple[int, Size | None]:

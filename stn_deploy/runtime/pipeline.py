@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 import numpy as np
 
 from stn_deploy.errors import ArgumentError
-from stn_deploy.runtime.batches import checked_errors, or_raised
+from stn_deploy.runtime.batches import checked_errors, groups, or_raised
 from stn_deploy.runtime.cropping import is_whole
 from stn_deploy.runtime.inputs import Failure, Picture, is_picture
 from stn_deploy.runtime.overlap import overlapped
@@ -138,26 +138,7 @@ def grouped(
     Args:
         items: read as groups are asked for. picture: of an item. most: items of a group.
     """
-    broken, more = None, True
-    while more:
-        group: list[Item] = []
-        room = GROUP_PIXELS
-        while room > 0 and len(group) < most:
-            try:
-                item = next(items)
-            except StopIteration:
-                more = False
-                break
-            except Exception as error:  # noqa: BLE001, raised below
-                broken, more = error, False
-                break
-            group.append(item)
-            room -= _pixels(picture(item))
-            del item
-        if group:
-            yield group
-        if broken is not None:
-            raise broken
+    return groups(items, lambda item: _pixels(picture(item)), most=most, room=GROUP_PIXELS)
 
 
 def _picture(numbered: _Numbered) -> Picture:

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.errors import ImageError
 from stn_deploy.geometry import control_point_targets, inset_control_points, normalised_from_pixels
 from stn_deploy.runtime.batches import LARGEST_BATCH, Loaded
-from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper
+from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, too_long
 from stn_deploy.runtime.engines import Localisation
 from stn_deploy.runtime.polygons import Region
 from stn_deploy.runtime.result import Rectified, Timings
@@ -41,10 +40,7 @@ class RegionStraightener:
         """
         height, width = page.pixels.shape[:2]
         if max(height, width) > LONGEST_SIDE:
-            raise ImageError(
-                f"{page.name}: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; "
-                "cut it into parts"
-            )
+            raise too_long(page.name, height, width)
         results: list[Rectified] = []
         for start in range(0, len(regions), LARGEST_BATCH):
             results += self._batch(page, regions[start : start + LARGEST_BATCH], timings=timings)

@@ -8,10 +8,9 @@ from time import perf_counter
 import numpy as np
 
 from stn_deploy.artifact import RectifierSpec
-from stn_deploy.errors import ImageError
 from stn_deploy.geometry import pixels_from_normalised
 from stn_deploy.runtime.batches import Loaded
-from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper
+from stn_deploy.runtime.cropping import LONGEST_SIDE, Cropper, too_long
 from stn_deploy.runtime.inputs import Failure
 from stn_deploy.runtime.network import Network
 from stn_deploy.runtime.result import Rectified, Timings
@@ -42,7 +41,11 @@ def straighten(
     chosen = [index for index, straightened in enumerate(applied) if straightened]
     outcomes: dict[int, Failure] = {}
     if sizes.max() > LONGEST_SIDE:
-        outcomes = {index: _too_long(loaded[index]) for index in chosen if sizes[index].max() > LONGEST_SIDE}
+        outcomes = {
+            index: too_long(loaded[index].name, *images[index].shape[:2])
+            for index in chosen
+            if sizes[index].max() > LONGEST_SIDE
+        }
         chosen = [index for index in chosen if index not in outcomes]
     points = pixels_from_normalised(theta[chosen], sizes[chosen, None])
     ready = {place: samples[i] for place, i in enumerate(chosen) if sampled[i]} if samples is not None else {}
@@ -67,11 +70,3 @@ def straighten(
             zip(loaded, found, applied, score.tolist(), theta, strict=True)
         )
     ]
-
-
-def _too_long(one: Loaded) -> ImageError:
-    height, width = one.pixels.shape[:2]
-    return ImageError(
-        f"{one.name}: expected sides of at most {LONGEST_SIDE} pixels, got {height} x {width}; "
-        "cut it into parts"
-    )

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from stn_deploy.artifact import Profile
 from stn_deploy.errors import ArgumentError
-from stn_deploy.runtime.canvas import pack_canvas
+from stn_deploy.runtime.canvas import pack_canvas, pack_into
 from stn_deploy.runtime.engines.buckets import Batch, Buckets
-from stn_deploy.runtime.engines.staging import pack_into
 
 BUCKETS = [
     Buckets(),

@@ -17,6 +17,7 @@ import pytest
 from stn_deploy.artifact import read_artifact
 from stn_deploy.errors import ClosedError, EngineError, ShapeError
 from stn_deploy.runtime import DEFAULT_MODEL, pack_canvas
+from stn_deploy.runtime.canvas import pack_into
 from stn_deploy.runtime.engines import staging
 from stn_deploy.runtime.engines.gpu import GpuRectifierEngine
 from stn_deploy.runtime.engines.ort import OrtFullGraph
@@ -112,7 +113,7 @@ def test_a_batch_is_packed_and_copied_while_the_one_before_is_computed(
 ) -> None:
     with bench.engine(kind) as engine:
         queued: list[int] = []
-        pack = staging.pack_into
+        pack = pack_into
 
         def watched(*arguments: Any) -> None:
             queued.append(len(bench.cuda.streams[engine._stream].queue))

@@ -50,13 +50,13 @@ def choose_engine(
         ArgumentError: no such engine.
         EngineError, MissingDependency: the engine that was asked for cannot run here; "auto" raises nothing.
     """
-    if engine not in ENGINES:
-        raise ArgumentError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
     return next(choices(model, engine, digest=digest, driver=driver))
 
 
 def choices(model: Path, engine: str, *, digest: str, driver: Callable[[], bool]) -> Iterator[EngineChoice]:
     """The engines to try, the fastest first; arguments and errors as for `choose_engine`."""
+    if engine not in ENGINES:
+        raise ArgumentError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
     if is_engine_file(model):
         if engine in ("cpu", "cuda"):
             raise EngineError(
@@ -114,8 +114,6 @@ def start_engine(
     Raises:
         as `choose_engine`; EngineError, ArtifactError, MissingDependency: what was asked for does not start.
     """
-    if engine not in ENGINES:
-        raise ArgumentError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
     failed: list[str] = []
     for choice in choices(model, engine, digest=spec.digest, driver=driver):
         told = EngineChoice(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stn_deploy.runtime.canvas import pack_into
 from stn_deploy.runtime.engines.buckets import Batch, Buckets
 from stn_deploy.runtime.engines.device import Device
 
@@ -28,30 +29,6 @@ def shrunk(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """An image over a whole number in both directions, by area; sides stay at least 2 pixels."""
     height, width = (max(-(-side // factor), min(side, 2)) for side in image.shape[:2])
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def pack_into(
-    canvases: NDArray[np.uint8], extents: NDArray[np.float32], images: Sequence[NDArray[np.uint8]]
-) -> None:
-    """Put images on canvases, as `stn_deploy.runtime.canvas.pack_canvas` does on fresh ones.
-
-    What the canvases held before stays around the images, where nothing looks at it; canvases that are left
-    over keep it as their picture.
-
-    Args:
-        canvases: (n, H, W, 3), written to. extents: (n, 2), written to: valid fraction (height, width).
-        images: at most n, each (h, w, 3) uint8, at most H x W.
-    """
-    height, width = canvases.shape[1:3]
-    extents[len(images) :] = 1
-    for target, extent, image in zip(canvases, extents, images, strict=False):
-        h, w = image.shape[:2]
-        target[:h, :w] = image
-        if h < height:
-            target[h, :w] = image[-1]
-        if w < width:
-            target[: h + 1, w] = target[: h + 1, w - 1]
-        extent[:] = h / height, w / width
 
 
 class Layout(NamedTuple):
